@@ -1,0 +1,72 @@
+"""Requests and answers of the sockets that are not already nouns."""
+
+import msgspec
+
+API_VERSION = 1
+
+
+class SwitchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /v1/pools/{name}/switch. DELETE on the same path resets, or with ?cancel=1 cancels."""
+
+    profile: str
+    dry_run: bool = False
+
+
+class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /v1/plans. Without `path` the live configuration is planned."""
+
+    path: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An act was taken in; what comes of it is told by the events after `seq`."""
+
+    seq: int
+    message: str
+    workers: tuple[str, ...] = ()
+    """The workers that the act concerns."""
+
+
+class History(msgspec.Struct, frozen=True):
+    """Samples of the past, oldest first, `interval_s` seconds apart. Missing figures are null."""
+
+    interval_s: float
+    at: list[float]
+    """Unix times."""
+    workers: dict[str, dict[str, list[float | None]]]
+    """worker -> figure (running, queued, tokens_per_s, kv_usage, ttft_p50_s, …) -> values aligned with `at`"""
+    gpus: dict[str, dict[str, list[float | None]]]
+    """index -> figure (memory_used, utilization, temperature, power) -> values"""
+
+
+class ProfileInfo(msgspec.Struct, frozen=True):
+    name: str
+    engine: str
+    model: str
+    extends: str | None
+    used_by: tuple[str, ...]
+
+
+class ArgOrigin(msgspec.Struct, frozen=True):
+    key: str
+    value: object
+    origin: str
+    """`profile NAME`, `pool NAME`, `engine NAME`, or `qvl` for what we set ourselves."""
+
+
+class ProfileDetail(msgspec.Struct, frozen=True):
+    name: str
+    engine: str
+    model: str
+    args: tuple[ArgOrigin, ...]
+    env: tuple[ArgOrigin, ...]
+    raw_args: tuple[str, ...]
+    command: tuple[str, ...]
+    """The command line as a worker would get it, without secrets."""
+
+
+class VersionInfo(msgspec.Struct, frozen=True):
+    daemon: str
+    python: str
+    engines: dict[str, str | None]
+    """engine name -> installed version, None where it is not found"""

@@ -1,0 +1,107 @@
+"""The answer of `GET /v1/status`, version 1: fields may be added, never changed."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from qvl.model.gpu import GpuSample
+from qvl.model.worker import Cause, Phase, Progress, Wanted
+
+
+class ConfigStatus(msgspec.Struct, frozen=True):
+    path: str
+    revision: str | None
+    applied: str | None
+    error: str | None = None
+    pending: bool = False
+
+
+class SupervisorStatus(msgspec.Struct, frozen=True):
+    pid: int
+    version: str
+    started_at: datetime
+    config: ConfigStatus
+    host: str = ""
+    lost_log_bytes: int = 0
+
+
+class SwitchStatus(msgspec.Struct, frozen=True):
+    """A transaction under way on a pool."""
+
+    kind: str
+    """`switch`, `reset` or `apply`."""
+    to: str
+    step: str
+    worker: str | None
+    done: int
+    total: int
+    started_at: datetime
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    name: str
+    profile: str
+    override: str | None
+    endpoint: str | None
+    ready: int
+    total: int
+    switch: SwitchStatus | None = None
+
+
+class ExitStatus(msgspec.Struct, frozen=True):
+    at: datetime
+    code: int | None
+    signal: int | None
+    cause: Cause
+    evidence: str | None
+    hint: str | None
+
+
+class WorkerMetrics(msgspec.Struct, frozen=True):
+    """Engine figures; kv_usage and cache_hit_rate 0-1, latencies in seconds over the last minute. None is "not known"."""
+
+    running: int | None = None
+    queued: int | None = None
+    tokens_per_s: float | None = None
+    kv_usage: float | None = None
+    cache_hit_rate: float | None = None
+    accept_length: float | None = None
+    ttft_p50_s: float | None = None
+    ttft_p95_s: float | None = None
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    name: str
+    pool: str
+    profile: str
+    engine: str
+    wanted: Wanted
+    phase: Phase
+    ready: bool
+    pid: int | None
+    gpus: tuple[int | str, ...]
+    port: int
+    endpoint: str
+    since: datetime
+    restarts: int
+    next_start_at: datetime | None
+    reason: str | None
+    drift: tuple[str, ...]
+    progress: Progress | None
+    last_exit: ExitStatus | None
+    metrics: WorkerMetrics
+    hint: str | None = None
+    max_restarts: int | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    supervisor: SupervisorStatus
+    pools: tuple[PoolStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    gpus: tuple[GpuSample, ...]
+    version: int = 1
+
+
+def when(seconds: float) -> datetime:
+    """Unix time as UTC, to the millisecond: finer is noise on the wire."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
