@@ -1,0 +1,83 @@
+"""What the API needs of the daemon: one Protocol, so that routes can't reach for anything else."""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, VersionInfo
+from qvl.model.event import Event, Frame
+from qvl.model.plan import Plan
+from qvl.model.status import Status
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who asks, by the kernel's word (SO_PEERCRED, SO_PEERGROUPS)."""
+
+    uid: int
+    gid: int
+    pid: int
+    role: Role
+    command: str = ""
+    user: str = ""
+
+
+class Verb(StrEnum):
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+
+
+class LogSource(msgspec.Struct, frozen=True):
+    """Where a worker's log lies. Offsets are absolute bytes; runs are (generation, first offset), oldest first."""
+
+    directory: Path
+    runs: tuple[tuple[int, int], ...]
+
+
+class Control(Protocol):
+    """All methods raise QvlError where a request is refused."""
+
+    def status(self) -> Status: ...
+
+    def events(self, since: int) -> list[Event]:
+        """The remembered events after `since`, oldest first."""
+        ...
+
+    def subscribe(self, since: int | None, *, changes: bool) -> AsyncIterator[Frame]:
+        """A Snapshot, the events after `since` (none for None), then what happens. Snapshot and registration are one
+        step: nothing falls between. A reader that lags gets Lost instead of events. Close with `aclose()`."""
+        ...
+
+    async def act(self, verb: Verb, name: str, *, pool: bool, actor: Actor) -> Accepted:
+        """`name` is a worker, or a pool where `pool` is set; "all" names every pool."""
+        ...
+
+    async def switch(self, pool: str, profile: str | None, *, dry_run: bool, actor: Actor) -> Accepted | Plan:
+        """`profile` None: back to the file's profile."""
+        ...
+
+    async def cancel_switch(self, pool: str, *, actor: Actor) -> Accepted: ...
+
+    async def plan(self, path: Path | None) -> Plan: ...
+
+    async def apply(self, plan_id: str, *, actor: Actor) -> Accepted: ...
+
+    async def restart_daemon(self, *, actor: Actor) -> Accepted: ...
+
+    def log_source(self, worker: str) -> LogSource: ...
+
+    def history(self) -> History: ...
+
+    def profiles(self) -> tuple[ProfileInfo, ...]: ...
+
+    def profile(self, name: str) -> ProfileDetail: ...
+
+    async def version(self) -> VersionInfo: ...
