@@ -1,0 +1,318 @@
+"""The life of one worker: every transition is here, and nothing else is.
+
+Theory of operation. A `WorkerRecord` says what is wanted (`up` or `down`), what is (its phase) and whether it is ready;
+these are three facts, never one. An `Input` is something that happened: an operator's word, an answer to an effect, an
+observation, or the one deadline that a record may carry. `step` answers every pair of phase and input with a new record
+and the effects to carry out; it never raises and never looks at a clock. "Restarting" is no phase: it is a worker that
+is wanted up, seen while its old process goes.
+
+    stopped ──start──▶ releasing ──gate open──▶ starting ──ready──▶ running
+       ▲                 ▲    ▲                    │ end              │ stop/restart
+       │ wanted down     │    └──retry due── backoff ◀── end ─────────┤
+       └── releasing ◀── end ◀── stopping ◀── drained/late ── draining ◀┘
+    failed is left only by an operator's word, by a mended cause, or by a changed configuration.
+
+Inputs that concern a process carry the generation of the spawn that they speak of; stale ones are dropped here, in one
+place. Which deadline is armed follows from the record alone, so a daemon that was restarted arms the same one.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from qvl.core.inputs import (
+    BecameReady,
+    BecameUnready,
+    CheckGate,
+    Condemned,
+    DeadlinePassed,
+    Drain,
+    Drained,
+    Effect,
+    Ended,
+    GateHeld,
+    GateOpened,
+    Input,
+    Instant,
+    Kill,
+    Mended,
+    Progressed,
+    Quarantine,
+    RestartAsked,
+    Spawn,
+    Spawned,
+    StartAsked,
+    StopAsked,
+    Terminate,
+    TrialEnded,
+)
+from qvl.core.restart import GiveUp, RestartIn, decide, within
+from qvl.model.spec import Policy, WorkerSpec
+from qvl.model.worker import (
+    Cause,
+    Deadline,
+    DeadlineKind,
+    Exit,
+    Phase,
+    Verdict,
+    Wanted,
+    WorkerRecord,
+)
+
+KILL_PATIENCE = 10.0
+"""Seconds after which a tree that outlived SIGKILL is killed again (and its worker says that it hangs on)."""
+
+RELEASE_PATIENCE = 30.0
+"""Seconds that a stopped worker waits for its GPU memory before it counts as stopped all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    record: WorkerRecord
+    effects: tuple[Effect, ...] = ()
+
+
+def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> Step:
+    """Answer one input. Total over phase and input: what has no meaning in a phase leaves the record as it is."""
+    if _is_stale(record, event):
+        return Step(record)
+    match event:
+        case StartAsked():
+            return _start_asked(record, now)
+        case StopAsked():
+            return _stop_asked(record, spec.policy, now)
+        case RestartAsked(trial=trial):
+            return _restart_asked(record, spec.policy, now, trial=trial)
+        case TrialEnded():
+            return Step(msgspec.structs.replace(record, trial=False))
+        case Mended(what=what):
+            return _mended(record, what, now)
+        case GateOpened():
+            return _gate_opened(record, spec, now)
+        case GateHeld(by=by):
+            if record.phase is Phase.RELEASING:
+                return Step(msgspec.structs.replace(record, reason=by))
+        case Spawned(process=process, launched=launched, profile=profile):
+            if record.phase.has_process:
+                return Step(msgspec.structs.replace(record, process=process, launched=launched, profile=profile))
+        case Progressed(progress=progress):
+            if record.phase is Phase.STARTING:
+                due = Deadline(DeadlineKind.STALL, now.mono + spec.policy.health.stall_timeout)
+                return Step(msgspec.structs.replace(record, progress=progress or record.progress, deadline=due))
+        case BecameReady():
+            return _became_ready(record, spec.policy, now)
+        case BecameUnready(why=why):
+            if record.phase is Phase.RUNNING:
+                return Step(msgspec.structs.replace(record, ready=False, reason=why))
+        case Condemned(verdict=verdict):
+            if record.phase in (Phase.STARTING, Phase.RUNNING, Phase.PARKED):
+                return _kill(record, now, verdict)
+        case Drained():
+            if record.phase is Phase.DRAINING:
+                return _terminate(record, spec.policy, now)
+        case Ended(exit=end):
+            return _ended(record, spec, end, now)
+        case DeadlinePassed(kind=kind):
+            return _deadline_passed(record, spec, kind, now)
+    return Step(record)
+
+
+def _is_stale(record: WorkerRecord, event: Input) -> bool:
+    match event:
+        case Spawned() | Progressed() | BecameReady() | BecameUnready() | Condemned() | Drained() | Ended():
+            return event.generation != record.generation or not record.phase.has_process
+        case DeadlinePassed(kind=kind):
+            return record.deadline is None or record.deadline.kind is not kind
+        case _:
+            return False
+
+
+def _to(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | None = None) -> WorkerRecord:
+    """Enter `phase`. What belongs to the old phase (its deadline, progress, sentence) stays behind."""
+    return msgspec.structs.replace(
+        record, phase=phase, since=now.wall, deadline=deadline, ready=False, progress=None, reason=None, hint=None
+    )
+
+
+def _afresh(record: WorkerRecord) -> WorkerRecord:
+    """Forget failures: the operator starts it anew."""
+    return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, trial=False)
+
+
+def _begin(record: WorkerRecord, now: Instant) -> Step:
+    """The way to a process leads through the gate."""
+    record = msgspec.structs.replace(record, wanted=Wanted.UP, asked=False, verdict=None, final=False)
+    return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
+
+
+def _start_asked(record: WorkerRecord, now: Instant) -> Step:
+    match record.phase:
+        case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED:
+            return _begin(_afresh(record), now)
+        case Phase.RELEASING:
+            return Step(_afresh(msgspec.structs.replace(record, wanted=Wanted.UP, deadline=None)), (CheckGate(),))
+        case _:
+            return Step(msgspec.structs.replace(record, wanted=Wanted.UP, restarts=0))
+
+
+def _stop_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    record = msgspec.structs.replace(record, wanted=Wanted.DOWN, trial=False)
+    match record.phase:
+        case Phase.STOPPED | Phase.DRAINING | Phase.STOPPING:
+            return Step(record)
+        case Phase.RELEASING | Phase.BACKOFF | Phase.FAILED:
+            return Step(_to(record, Phase.STOPPED, now))
+        case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
+            return _let_go(record, policy, now)
+
+
+def _restart_asked(record: WorkerRecord, policy: Policy, now: Instant, *, trial: bool) -> Step:
+    record = msgspec.structs.replace(_afresh(record), wanted=Wanted.UP, trial=trial)
+    match record.phase:
+        case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED | Phase.RELEASING:
+            return _begin(record, now)
+        case Phase.DRAINING | Phase.STOPPING:
+            return Step(record)
+        case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
+            return _let_go(record, policy, now)
+
+
+def _let_go(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    """Ask the process to end: a serving one finishes its requests first."""
+    record = msgspec.structs.replace(record, asked=True)
+    if record.phase is Phase.RUNNING and policy.stop.drain > 0:
+        due = Deadline(DeadlineKind.DRAIN, now.mono + policy.stop.drain)
+        return Step(_to(record, Phase.DRAINING, now, due), (Drain(record.generation),))
+    return _terminate(record, policy, now)
+
+
+def _terminate(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    due = Deadline(DeadlineKind.TERM, now.mono + policy.stop.term)
+    return Step(_to(record, Phase.STOPPING, now, due), (Terminate(record.generation),))
+
+
+def _kill(record: WorkerRecord, now: Instant, verdict: Verdict | None) -> Step:
+    due = Deadline(DeadlineKind.KILL, now.mono + KILL_PATIENCE)
+    if verdict is not None:
+        record = msgspec.structs.replace(record, verdict=verdict)
+    killed = record if record.phase is Phase.STOPPING else _to(record, Phase.STOPPING, now)
+    reason = verdict.evidence if verdict else "it did not end on SIGTERM and is killed"
+    return Step(msgspec.structs.replace(killed, deadline=due, reason=reason), (Kill(record.generation),))
+
+
+def _mended(record: WorkerRecord, what: str, now: Instant) -> Step:
+    if record.wanted is Wanted.UP and record.phase in (Phase.FAILED, Phase.BACKOFF):
+        return _begin(msgspec.structs.replace(_afresh(record), restarts=record.restarts), now)
+    return Step(record)
+
+
+def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
+    if record.phase is not Phase.RELEASING:
+        return Step(record)
+    if record.wanted is Wanted.DOWN:
+        return Step(_to(record, Phase.STOPPED, now))
+    due = Deadline(DeadlineKind.STALL, now.mono + spec.policy.health.stall_timeout)
+    record = msgspec.structs.replace(
+        _to(record, Phase.STARTING, now, due),
+        generation=record.generation + 1,
+        process=None,
+        launched=None,
+        profile=spec.profile,
+        progress=Progress("launch", 0),
+    )
+    return Step(record, (Spawn(record.generation),))
+
+
+def _became_ready(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    if record.phase is Phase.STARTING:
+        due = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
+        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, due), ready=True))
+    if record.phase is Phase.RUNNING and not record.ready:
+        return Step(msgspec.structs.replace(record, ready=True, reason=None))
+    return Step(record)
+
+
+def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> Step:
+    was_ready = record.phase is Phase.RUNNING or (record.phase is Phase.STOPPING and record.verdict is not None)
+    previous = record.last_exit
+    if record.verdict is not None:
+        end = msgspec.structs.replace(end, cause=record.verdict.cause, evidence=record.verdict.evidence)
+    elif record.asked:
+        end = msgspec.structs.replace(end, cause=Cause.REQUESTED, evidence=None, hint=None)
+    requested = record.asked and record.verdict is None
+    record = msgspec.structs.replace(record, last_exit=end, process=None, launched=None, asked=False, verdict=None)
+    if requested or record.wanted is Wanted.DOWN:
+        due = Deadline(DeadlineKind.RELEASE, now.mono + RELEASE_PATIENCE) if record.wanted is Wanted.DOWN else None
+        return Step(_to(record, Phase.RELEASING, now, due), (CheckGate(),))
+    record = msgspec.structs.replace(
+        record,
+        restarts=record.restarts + 1,
+        streak=record.streak + 1,
+        ends=(*within(record.ends, spec.policy.restart.window, now.mono), now.mono),
+    )
+    if record.trial:
+        return Step(_gave_up(record, end, f"{end.cause} while a change was tried", now))
+    decision = decide(
+        spec.policy.restart,
+        spec.launch.engine.kind,
+        end,
+        streak=record.streak,
+        ends=record.ends,
+        was_ready=was_ready,
+        repeated=previous is not None and previous.cause is end.cause and record.streak > 1,
+        now=now.mono,
+        seed=f"{record.name}/{record.generation}",
+    )
+    match decision:
+        case RestartIn(delay=delay):
+            due = Deadline(DeadlineKind.RETRY, now.mono + delay)
+            reason = end.cause.value if end.evidence is None else f"{end.cause}: {end.evidence}"
+            waiting = _to(record, Phase.BACKOFF, now, due)
+            return Step(msgspec.structs.replace(waiting, reason=reason, hint=end.hint))
+        case GiveUp(final=True, reason=reason):
+            return Step(msgspec.structs.replace(_to(record, Phase.STOPPED, now), final=True, reason=reason))
+        case GiveUp(reason=reason, quarantine=quarantine):
+            effects = (Quarantine(reason),) if quarantine else ()
+            return Step(_gave_up(record, end, reason, now), effects)
+
+
+def _gave_up(record: WorkerRecord, end: Exit, reason: str, now: Instant) -> WorkerRecord:
+    if end.evidence:
+        reason = f"{reason} ({end.evidence})"
+    return msgspec.structs.replace(_to(record, Phase.FAILED, now), reason=reason, hint=end.hint, trial=False)
+
+
+def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind, now: Instant) -> Step:
+    match kind:
+        case DeadlineKind.STALL:
+            step_name = record.progress.step if record.progress else "launch"
+            stalled = f"no sign of progress for {spec.policy.health.stall_timeout:g} s at step {step_name}"
+            return _kill(record, now, Verdict(Cause.START_STALLED, stalled))
+        case DeadlineKind.CALM:
+            return Step(msgspec.structs.replace(record, streak=0, ends=(), deadline=None))
+        case DeadlineKind.DRAIN:
+            return _terminate(record, spec.policy, now)
+        case DeadlineKind.TERM | DeadlineKind.KILL:
+            return _kill(record, now, None)
+        case DeadlineKind.RELEASE:
+            return Step(_to(record, Phase.STOPPED, now))
+        case DeadlineKind.RETRY:
+            return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
+
+
+def resume(record: WorkerRecord, now: Instant, *, same_boot: bool) -> Step:
+    """What a new daemon does with a worker that has no process: go on where the old one was.
+
+    Deadlines are of this boot; after a reboot a backoff is due at once and old ends no longer count.
+    """
+    if not same_boot:
+        record = msgspec.structs.replace(record, ends=(), streak=0, final=False)
+        if record.phase in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and record.wanted is Wanted.UP:
+            return _begin(record, now)
+    match record.phase:
+        case Phase.STOPPED if record.wanted is Wanted.UP and not record.final:
+            return _begin(record, now)
+        case Phase.RELEASING:
+            return Step(record, (CheckGate(),))
+        case _:
+            return Step(record)

@@ -1,0 +1,92 @@
+"""The difference between what runs and what a configuration wants, as steps that do the least.
+
+A worker is compared by the configuration that its process was started with, never by generated arguments, so that a
+newer qvl or engine causes no restart by itself.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from qvl.model.plan import Action, KeyChange, Plan, PlanStep
+from qvl.model.spec import Launch, WorkerSpec
+from qvl.model.worker import Phase, Wanted, WorkerRecord
+
+_LAYOUT = ("gpus", "host", "port")
+"""Keys whose change moves a worker to other GPUs or another address."""
+
+
+class Current(msgspec.Struct, frozen=True):
+    """A worker as it is: the specification that holds for it now, and its record."""
+
+    spec: WorkerSpec
+    record: WorkerRecord
+
+
+def changed_keys(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> Iterator[KeyChange]:
+    """The leaves that differ, with dotted keys, in order. Lists are leaves."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, Mapping | None) and isinstance(after, Mapping | None) and (before or after):
+            yield from changed_keys(before or {}, after or {}, f"{prefix}{key}.")
+        else:
+            yield KeyChange(f"{prefix}{key}", before, after)
+
+
+def launch_changes(old: Launch, new: Launch) -> tuple[KeyChange, ...]:
+    return tuple(changed_keys(msgspec.to_builtins(old), msgspec.to_builtins(new)))
+
+
+def policy_changes(old: WorkerSpec, new: WorkerSpec) -> tuple[KeyChange, ...]:
+    return tuple(changed_keys(msgspec.to_builtins(old.policy), msgspec.to_builtins(new.policy)))
+
+
+def plan(
+    current: Mapping[str, Current],
+    wanted: Sequence[WorkerSpec],
+    *,
+    revision: str,
+    pool_wanted: Mapping[str, Wanted],
+    downtime: Mapping[str, float],
+) -> Plan:
+    """What it takes to get from `current` to `wanted`.
+
+    `pool_wanted` is the operator's will for a pool as a whole, which new workers inherit; `downtime` the remembered
+    start-up seconds by worker name.
+    """
+    steps = [_step(current.get(spec.name), spec, pool_wanted, downtime) for spec in wanted]
+    names = {spec.name for spec in wanted}
+    for name, gone in current.items():
+        if name not in names:
+            steps.append(PlanStep(name, Action.STOP, _profile_change(gone.spec.profile, None)))
+    pools = {spec.pool for spec in wanted}
+    removed = sorted({c.spec.pool for c in current.values() if c.spec.pool not in pools and c.record.phase.has_process})
+    return Plan(revision=revision, steps=tuple(steps), removes_pools=tuple(removed))
+
+
+def _profile_change(old: str | None, new: str | None) -> tuple[KeyChange, ...]:
+    return () if old == new else (KeyChange("profile", old, new),)
+
+
+def _step(
+    now: Current | None, spec: WorkerSpec, pool_wanted: Mapping[str, Wanted], downtime: Mapping[str, float]
+) -> PlanStep:
+    if now is None:
+        up = pool_wanted.get(spec.pool, Wanted.UP if spec.autostart else Wanted.DOWN) is Wanted.UP
+        expected = downtime.get(spec.name) if up else None
+        return PlanStep(spec.name, Action.START, _profile_change(None, spec.profile), expected)
+    record = now.record
+    alive = record.phase.has_process
+    launched = record.launched if alive and record.launched is not None else now.spec.launch
+    keys = launch_changes(launched, spec.launch)
+    if keys:
+        profile = record.profile if alive else now.spec.profile
+        named = (*_profile_change(profile, spec.profile), *keys)
+        if not alive and (record.wanted is Wanted.DOWN or record.phase is Phase.STOPPED):
+            return PlanStep(spec.name, Action.RECONFIGURE, named)
+        moved = any(change.key.split(".")[0] in _LAYOUT for change in keys)
+        return PlanStep(spec.name, Action.RELAYOUT if moved else Action.RESTART, named, downtime.get(spec.name))
+    keys = (*_profile_change(now.spec.profile, spec.profile), *policy_changes(now.spec, spec))
+    return PlanStep(spec.name, Action.RECONFIGURE if keys else Action.KEEP, keys)
