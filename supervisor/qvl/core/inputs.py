@@ -1,4 +1,7 @@
-"""What can happen to a worker (inputs) and what the machine orders (effects). `qvl.core.lifecycle` gives them meaning."""
+"""What can happen to a worker (inputs) and what the machine orders (effects).
+
+`qvl.core.lifecycle` gives them meaning.
+"""
 
 from dataclasses import dataclass
 

@@ -54,6 +54,7 @@ from qvl.model.worker import (
     DeadlineKind,
     Exit,
     Phase,
+    Progress,
     Verdict,
     Wanted,
     WorkerRecord,
@@ -314,5 +315,8 @@ def resume(record: WorkerRecord, now: Instant, *, same_boot: bool) -> Step:
             return _begin(record, now)
         case Phase.RELEASING:
             return Step(record, (CheckGate(),))
+        case Phase.STARTING if record.process is None:
+            # The old daemon died between its decision to start and the start.
+            return _begin(record, now)
         case _:
             return Step(record)

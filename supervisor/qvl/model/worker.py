@@ -69,6 +69,8 @@ class Exit(msgspec.Struct, frozen=True):
     """The line or fact that the cause rests on."""
     hint: str | None = None
     """What to do next, in one sentence."""
+    missing: str | None = None
+    """A path whose absence kept the worker from starting: once it is there, the worker is started again."""
 
 
 class Progress(msgspec.Struct, frozen=True):

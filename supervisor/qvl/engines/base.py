@@ -1,0 +1,121 @@
+"""What the daemon asks of a kind of engine: is it there, how is it started, how is it asked whether it serves."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from qvl.model.spec import Launch
+from qvl.model.worker import Cause
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where one run of a worker takes place."""
+
+    worker: str
+    tmpdir: Path
+    """Private, 0700, made anew for each run and removed after it."""
+    devices: tuple[str, ...]
+    """The cards as CUDA_VISIBLE_DEVICES names them."""
+    nccl_port: int | None
+    api_key: str | None
+    simulated_gpus: Path | None = None
+    """The directory through which simulated engines and simulated cards know of each other."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A process to start. `files` are written into the private directory, 0600, before it starts."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """What is added to the inherited environment."""
+    unset: tuple[str, ...] = ()
+    files: dict[str, bytes] = {}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why it can't be started as things stand. `missing`: the path whose coming mends it."""
+
+    cause: Cause
+    message: str
+    hint: str | None = None
+    missing: str | None = None
+
+
+class Surface(msgspec.Struct, frozen=True):
+    """What an engine of this kind answers over HTTP; an empty path is something it does not have."""
+
+    alive: str = ""
+    """Cheap, answered by the server process alone: an answer means that the port is open."""
+    ready: str = ""
+    """200 means that it would answer a request."""
+    deep: str = ""
+    """A real generation: only when idle, one at a time."""
+    metrics: str = ""
+    openai: bool = False
+    """Speaks /v1/chat/completions."""
+    smoke: str = ""
+    """A path that must answer 200 before a switch commits."""
+
+
+class Driver(Protocol):
+    """One kind of engine."""
+
+    def preflight(self, launch: Launch) -> Refusal | None:
+        """Look at the disk, quickly: is what it needs there?"""
+        ...
+
+    def command(self, launch: Launch, place: Place) -> Command: ...
+
+    def surface(self, launch: Launch) -> Surface: ...
+
+    def version(self, launch: Launch) -> str | None:
+        """The installed version, None where it can't be told quickly."""
+        ...
+
+
+class EngineVersion(msgspec.Struct, frozen=True):
+    name: str
+    version: str | None
+
+
+def format_value(value: object) -> str:
+    """One argument value as a command line takes it; tables as compact JSON."""
+    if isinstance(value, Mapping):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def flags_of(args: Mapping[str, object]) -> list[str]:
+    """`{"tp-size": 2, "enable-metrics": true, "x": [1, 2]}` as `--enable-metrics --tp-size 2 --x 1 2`, in key order, so
+    that the same arguments always make the same command line. False omits the flag."""
+    words: list[str] = []
+    for key in sorted(args):
+        value = args[key]
+        if value is False:
+            continue
+        words.append(f"--{key}")
+        if value is True:
+            continue
+        words.extend(format_value(item) for item in value) if isinstance(value, list) else words.append(
+            format_value(value)
+        )
+    return words
+
+
+def missing_model(launch: Launch) -> Refusal | None:
+    """A model that is a local path must be a directory with a config.json; a hub's name is the engine's business."""
+    if not launch.model.startswith(("/", "./", "../", "~")):
+        return None
+    path = Path(launch.model).expanduser()
+    if not path.is_dir():
+        return Refusal(
+            Cause.MODEL_MISSING,
+            f"model directory {launch.model} does not exist",
+            f"mount or download it to {launch.model}; the worker starts by itself once it is there",
+            str(path),
+        )
+    return None

@@ -1,0 +1,41 @@
+"""The simulated engine: our own `qvl.simulator`, which takes SGLang's flags, logs and answers as SGLang does."""
+
+import sys
+from pathlib import Path
+
+import qvl
+from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
+from qvl.engines.sglang import SURFACE, key_file, serving_flags
+from qvl.model.spec import Launch
+
+
+class SimulatedDriver:
+    def preflight(self, launch: Launch) -> Refusal | None:
+        return None
+
+    def command(self, launch: Launch, place: Place) -> Command:
+        files = {"sglang.yaml": key_file(place.api_key)} if place.api_key else {}
+        defaults = {} if "enable-metrics" in launch.args else {"enable-metrics": True}
+        argv = [
+            *(sys.executable, "-I", "-S", "-c", BOOT, str(Path(qvl.__file__).parent.parent)),
+            *serving_flags(launch, place, bool(files)),
+            *flags_of(defaults),
+            *flags_of(launch.args),
+            *launch.raw_args,
+        ]
+        env = {"TMPDIR": str(place.tmpdir), "PYTHONUNBUFFERED": "1"}
+        if place.devices:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(place.devices)
+        if place.simulated_gpus is not None:
+            env["QVL_SIMULATED_GPUS"] = str(place.simulated_gpus)
+        return Command(tuple(argv), env, ("PROMETHEUS_MULTIPROC_DIR",), files)
+
+    def surface(self, launch: Launch) -> Surface:
+        return SURFACE
+
+    def version(self, launch: Launch) -> str | None:
+        return qvl.__version__
+
+
+BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from qvl.simulator.__main__ import main; main()"
+"""Without `site`, which would cost each worker 30 ms: the simulator needs the standard library only."""
