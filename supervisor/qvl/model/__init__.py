@@ -1,1 +1,1 @@
-"""The nouns of qvl: frozen structs that hold data and decide nothing. They are the wire and the state on disk as well."""
+"""The nouns of qvl: frozen structs that hold data and decide nothing. They are also the wire and the state on disk."""

@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, tag="event", kw_only=True, omit_defaults=True):
-    """A change with its reason, for people and scripts. `seq` grows by one and goes on after a restart of the daemon."""
+    """A change with its reason, for people and scripts. `seq` grows by one and goes on after a daemon restart."""
 
     seq: int
     at: datetime

@@ -58,7 +58,7 @@ class ExitStatus(msgspec.Struct, frozen=True):
 
 
 class WorkerMetrics(msgspec.Struct, frozen=True):
-    """Engine figures; kv_usage and cache_hit_rate 0-1, latencies in seconds over the last minute. None is "not known"."""
+    """Engine figures; kv_usage and cache_hit_rate 0-1, latencies in seconds of the last minute. None: not known."""
 
     running: int | None = None
     queued: int | None = None
