@@ -27,6 +27,7 @@ MAX_LINE = 64 * 1024
 SOCKET_NAME = "shim.sock"
 RECORD_NAME = "shim.json"
 EXIT_NAME = "exit.json"
+RUNS_NAME = "runs"
 ERROR_NAME = "shim.err"
 
 
@@ -46,6 +47,22 @@ def decode(line: bytes) -> Json:
     if not isinstance(message, dict):
         raise ValueError(f"message is not a JSON object but {type(message).__name__}")
     return message
+
+
+def text(message: Json, key: str) -> str:
+    """A field that must be a string; ValueError names it otherwise."""
+    value = message.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"message lacks the text {key!r}")
+    return value
+
+
+def number(message: Json, key: str, least: int = 0) -> int:
+    """A field that must be an integer of at least `least`; ValueError names it otherwise."""
+    value = message.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"message lacks the number {key!r}, of at least {least}")
+    return value
 
 
 def write_atomic(path: str, data: bytes, mode: int = 0o600) -> None:
