@@ -1,0 +1,5 @@
+"""`python -m qvl.simulator`."""
+
+from qvl.simulator.main import main
+
+main()

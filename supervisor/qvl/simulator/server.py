@@ -1,0 +1,306 @@
+"""The engine's life after the first log line: start, serve, drain, crash, end.
+
+It owns the phase, the children and the card, and is the only place that ends the process. What a request says is
+`routes.py`'s, how tokens come about is `scheduler.py`'s, the order of the start is `startup.py`'s.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Coroutine, Iterable
+from typing import NoReturn
+
+from qvl.simulator import processes, startup
+from qvl.simulator.arguments import Settings
+from qvl.simulator.console import Console
+from qvl.simulator.failures import MISUSE, Failure, written
+from qvl.simulator.gpu import Card
+from qvl.simulator.metrics import Metrics
+from qvl.simulator.processes import Child
+from qvl.simulator.routes import Routes
+from qvl.simulator.scheduler import Request, Scheduler
+from qvl.simulator.web import HttpServer
+
+# Seconds that SGLang takes on an H100; `Settings.pace` scales them.
+_HEALTH_POLL = 1.0
+_DRAIN_POLL = 5.0
+_SCHEDULER_EXIT = 3.0
+_SETTLE = 5.0
+_COREDUMP_WAIT = 60.0
+_PARKING = 0.4
+_HARD_RESUME = 8.0
+_TAGS = frozenset({"kv_cache", "weights", "cuda_graph"})
+
+
+def serve(settings: Settings, console: Console, children: list[Child], began: float) -> None:
+    """Run until something ends the process; `began` is when the start began, in monotonic seconds."""
+    asyncio.run(Server(settings, console, children).run(began))
+
+
+class Server:
+    def __init__(self, settings: Settings, console: Console, children: list[Child]) -> None:
+        self.settings = settings
+        self.console = console
+        self.phase = "starting"
+        """`starting`, then `up`, then `stopping`."""
+        self.released: set[str] = set()
+        """The tags whose GPU memory is released."""
+        self.card = Card(
+            settings.text("model_path"),
+            int(settings.number("tp_size", 1)),
+            bool(settings.text("speculative_draft_model_path")),
+        )
+        self.metrics = Metrics(settings.text("served_model_name"))
+        self.scheduler = Scheduler(settings, console, self.metrics, self.card.use)
+        routes = Routes(self)
+        self.web = HttpServer(routes.answer, routes.began)
+        self._children = children
+        self._unhealthy = False
+        self._dying = False
+        self._interrupted = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def context_length(self) -> int:
+        return int(self.settings.number("context_length", 262144))
+
+    async def run(self, began: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
+        for child in self._children:
+            loop.add_reader(child.descriptor, self._on_child_end, child)
+        await startup.load(self, began)
+        await asyncio.Event().wait()
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run beside everything else; a bug in it ends the engine, loudly."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def take_signals(self) -> None:
+        """From here on SIGTERM drains and SIGINT closes, as when SGLang's web server runs."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
+        if not self.settings.ignore_sigterm:
+            loop.add_signal_handler(signal.SIGTERM, self._on_terminate)
+
+    def ready(self) -> None:
+        self.phase = "up"
+        self.console.log("The server is fired up and ready to roll!")
+        if self.settings.hang_after is not None or self.settings.fail == "hang":
+            self.spawn(self._hang())
+        if self.settings.exit_after is not None:
+            self.spawn(self._exit_after(self.settings.exit_after))
+        if self.settings.log_rate > 0:
+            self.spawn(self._chatter())
+
+    # --- health and memory, as the routes ask for them
+
+    async def healthy(self) -> bool:
+        """Make a token, or see one come out of a busy engine; False after SGLANG_HEALTH_CHECK_TIMEOUT (20 s)."""
+        if self.phase != "up":
+            return False
+        begun = time.monotonic()
+        if self.scheduler.idle():
+            self.generate(Request("HEALTH_CHECK", 1, 1))
+        timeout = float(os.environ.get("SGLANG_HEALTH_CHECK_TIMEOUT", "20"))
+        while time.monotonic() - begun < timeout:
+            await asyncio.sleep(min(timeout, max(0.01, _HEALTH_POLL * self.settings.pace)))
+            if self.scheduler.heartbeat > begun:
+                self._unhealthy = False
+                return True
+        self._unhealthy = True
+        last = self.scheduler.heartbeat - time.monotonic() + time.time() if self.scheduler.heartbeat else 0
+        self.console.log(
+            f"Health check failed. Server couldn't get a response from detokenizer for last {timeout:.0f} seconds. "
+            f"tic start time: {_clock(time.time() - timeout)}. last_heartbeat time: {_clock(last)}",
+            "error",
+        )
+        return False
+
+    def generate(self, request: Request) -> None:
+        """Hand a request to the scheduler, which does not survive it while its memory is released."""
+        if self.released and not self.scheduler.paused:
+            self.crash("used-while-parked")
+        self.scheduler.submit(request)
+
+    async def release(self, tags: Iterable[str]) -> None:
+        wanted = set(tags) or set(_TAGS)
+        if not self.scheduler.idle():
+            return self.crash("release-busy")
+        if not self.settings.on("enable_memory_saver"):
+            self.console.log(
+                "`release_memory_occupation` will not save memory because torch_memory_saver is not enabled."
+            )
+        elif wanted & self.released:
+            return self.crash("release-twice")
+        self.scheduler.flush_cache()
+        await asyncio.sleep(_PARKING * self.settings.pace)
+        self.released |= wanted
+        if self.settings.on("enable_memory_saver"):
+            self.card.park(self.released)
+
+    async def resume(self, tags: Iterable[str]) -> None:
+        wanted = set(tags) or set(_TAGS)
+        if not wanted <= self.released:
+            return self.crash("resume-first")
+        if not self.card.room(wanted):
+            await asyncio.sleep(_HARD_RESUME * self.settings.pace)
+            return self.crash("resume-occupied")
+        await asyncio.sleep(_PARKING * self.settings.pace)
+        self.released -= wanted
+        self.card.park(self.released)
+
+    # --- ends
+
+    def fail(self, failure: Failure) -> NoReturn:
+        """End as SGLang does when its start goes wrong."""
+        if failure.child:
+            self._kill_children(failure.child)
+        self._say(failure.lines)
+        self.end(failure.code)
+
+    def end(self, code: int) -> NoReturn:
+        """End at once; a negative code is a signal. Only an end with code 0 cleans up."""
+        if code == 0:
+            self.card.leave()
+        self._kill_children(signal.SIGKILL)
+        if code < 0:
+            processes.kill_self(-code)
+        os._exit(code)
+
+    def crash(self, misuse: str) -> None:
+        """The scheduler dies of an exception; the parent follows after its diagnostics."""
+        self._say(MISUSE[misuse])
+        self._die(scheduler_lives=False)
+
+    def _die(self, scheduler_lives: bool) -> None:
+        if not self._dying:
+            self._dying = True
+            self.scheduler.hung = True
+            self.spawn(self._last_words(scheduler_lives))
+
+    async def _last_words(self, scheduler_lives: bool) -> None:
+        """Mute but listening, for 5 s, or for 65 s while a scheduler lives."""
+        self.console.log("SIGQUIT received. signum=None, frame=None. It usually means one child failed.", "error")
+        self.console.log("Sleeping 5 seconds before crash diagnostics to let GPU activity settle.", "error")
+        await asyncio.sleep(_SETTLE * self.settings.pace)
+        wanted = os.environ.get("SGLANG_CUDA_COREDUMP_BEFORE_CRASH", "true").lower() not in ("false", "0", "no")
+        if not scheduler_lives:
+            self.console.log("No live scheduler processes found; skipping py-spy and CUDA coredump.", "error")
+        elif wanted:
+            self.console.log("Waiting 60.0 seconds for CUDA coredumps before exiting.", "error")
+            await asyncio.sleep(_COREDUMP_WAIT * self.settings.pace)
+        self._log_kill(include_parent=True)
+        self.end(-signal.SIGKILL)
+
+    def _on_quit(self) -> None:
+        if self.phase == "starting":
+            self.console.log("Received sigquit from a child process. It usually means the child failed.", "error")
+            self._log_kill(include_parent=True)
+            self.end(-signal.SIGKILL)
+        self._die(scheduler_lives=True)
+
+    def _on_child_end(self, child: Child) -> None:
+        asyncio.get_running_loop().remove_reader(child.descriptor)
+        self._children.remove(child)
+        code = child.exit_code()
+        if self.phase == "starting":
+            self.console.raw(f"RuntimeError: Rank 0 scheduler died during initialization (exit code: {code}).\n")
+            self.end(1)
+        self.console.log(
+            f"Subprocess {child.name} (pid={child.pid}) crashed with exit code {code}. "
+            "Triggering SIGQUIT for cleanup...",
+            "error",
+        )
+        self._die(scheduler_lives=any(other.name != "detokenizer" for other in self._children))
+
+    def _on_terminate(self) -> None:
+        if self.phase != "stopping":
+            self.phase = "stopping"
+            self.spawn(self._drain())
+
+    async def _drain(self) -> None:
+        """No deadline, and new requests are still taken: 0.5.18 leaves both to whoever sent the signal."""
+        self.console.log("SIGTERM received. signum=None frame=None. Draining requests and shutting down...")
+        if self._unhealthy:
+            self.console.log("Signal SIGTERM received while health check failed. Force exiting.", "error")
+            return self._die(scheduler_lives=True)
+        while True:
+            await asyncio.sleep(_DRAIN_POLL / 2 * self.settings.pace)
+            left = [request.rid for request in (*self.scheduler.running, *self.scheduler.waiting)]
+            self.console.log(
+                f"Gracefully exiting... Remaining number of requests {len(left)}. "
+                f"Remaining requests remaining_rids={left[:10]}."
+            )
+            if not left and not self.web.active:
+                break
+        await asyncio.sleep(_SCHEDULER_EXIT * self.settings.pace)
+        self._log_kill(include_parent=True)
+        self.card.leave()
+        self.end(-signal.SIGKILL)
+
+    def _on_interrupt(self) -> None:
+        if self._interrupted:
+            self.end(0)
+        self._interrupted = True
+        self.phase = "stopping"
+        self.spawn(self._close())
+
+    async def _close(self) -> None:
+        self.console.log("INFO:     Shutting down")
+        self.web.close()
+        if self.web.active:
+            self.console.log("INFO:     Waiting for connections to close. (CTRL+C to force quit)")
+        await self.web.quiet()
+        self.console.log("INFO:     Waiting for application shutdown.")
+        self.console.log("INFO:     Application shutdown complete.")
+        self.console.log(f"INFO:     Finished server process [{os.getpid()}]")
+        self._log_kill(include_parent=False)
+        self.end(0)
+
+    async def _hang(self) -> None:
+        await asyncio.sleep(self.settings.hang_after or 0)
+        self.scheduler.hung = True
+
+    async def _exit_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self.end(self.settings.exit_code)
+
+    async def _chatter(self) -> None:
+        """`--sim-log-rate` lines a second, in bursts of a twentieth."""
+        begun = time.monotonic()
+        said = 0
+        while True:
+            await asyncio.sleep(max(0.05, 1 / self.settings.log_rate))
+            due = int((time.monotonic() - begun) * self.settings.log_rate)
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            self.console.raw("".join(f"[{stamp}] Simulated chatter, line {number}\n" for number in range(said, due)))
+            said = due
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.console.raw(f"simulator: {error!r}\n")
+            self.end(70)
+
+    def _say(self, lines: tuple[str, ...]) -> None:
+        scheduler = next((child.pid for child in self._children), 0)
+        values = {"pid": os.getpid(), "child": scheduler, "model": self.settings.text("model_path")}
+        for stamped, text in written(lines, **values):
+            self.console.log(text, "error") if stamped else self.console.raw(f"{text}\n")
+
+    def _log_kill(self, include_parent: bool) -> None:
+        pid = os.getpid()
+        self.console.log(f"kill_process_tree called: parent_pid={pid}, include_parent={include_parent}, pid={pid}")
+
+    def _kill_children(self, number: int) -> None:
+        for child in self._children:
+            child.kill(number)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
