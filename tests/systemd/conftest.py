@@ -1,0 +1,28 @@
+"""The fixture `box`, and what happens on a machine that can't have one."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.systemd.box import Box, missing_prerequisite
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def boot(folder: Path) -> Box:
+    """A box that sees this checkout and this interpreter, not started yet; skips where the machine can't have one."""
+    missing = missing_prerequisite()
+    if missing is not None:
+        # A job that was set up to run these tests must not pass by skipping them.
+        (pytest.fail if os.environ.get("QVL_REQUIRE_SYSTEMD") == "1" else pytest.skip)(missing)
+    return Box(folder, visible=[CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)])
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    """A freshly booted systemd."""
+    with boot(tmp_path / "box") as box:
+        yield box
