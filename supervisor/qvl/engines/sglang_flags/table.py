@@ -1,0 +1,77 @@
+"""Flags as data, and which names mean the same flag.
+
+Names are as profiles write them: hyphenated, without the leading dashes.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+PLACEMENT_ALIASES: Mapping[str, str] = {
+    alias: flag
+    for flag, aliases in {
+        "tp-size": ("tp", "tensor-parallel-size"),
+        "dp-size": ("dp", "data-parallel-size"),
+        "pp-size": ("pp", "pipeline-parallel-size"),
+        "ep-size": ("ep", "expert-parallel-size"),
+    }.items()
+    for alias in (flag, *aliases)
+}
+"""Every way to write a flag that decides how many GPUs a worker takes, with the one name that stands for it.
+
+Kept apart from what an installation declares, because GPUs are placed where no engine is installed too. The short forms
+are abbreviations to SGLang (`ep` alone is declared); people write them all the same, so they are names here.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    name: str
+    """The one name that stands for it: the first that the source gives, or that of `PLACEMENT_ALIASES`."""
+    spellings: tuple[str, ...]
+    """Every declared name, in the order of the source."""
+    choices: tuple[str, ...] | None = None
+    """Values that the source lists. None: any, or a list that only running code could tell."""
+    takes_value: bool | None = True
+    """None: it may stand bare or take a value, or the source doesn't tell."""
+    repeated: bool = False
+    """Takes a list of values."""
+    boolean_optional: bool = False
+    """Has a negation, `--no-NAME`; so false is something to say, and not the same as leaving it out."""
+    replaced_by: str = ""
+    """What the source says to use instead of this deprecated flag, as it puts it (`--attn-dp-size <dp-size>`)."""
+    refused: str = ""
+    """What SGLang says when it ends because of this flag, which it only declares to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagTable:
+    version: str
+    flags: Mapping[str, Flag]
+    """By every spelling."""
+
+    @classmethod
+    def of(cls, version: str, flags: Iterable[Flag]) -> "FlagTable":
+        return cls(version, {spelling: flag for flag in flags for spelling in flag.spellings})
+
+    def find(self, spelling: str) -> Flag | None:
+        return self.flags.get(spelling)
+
+    def nearest(self, spelling: str) -> str | None:
+        """The spelling that was perhaps meant; None where none is close."""
+        return next(iter(difflib.get_close_matches(spelling, self.flags, n=1, cutoff=0.7)), None)
+
+    def prefix_matches(self, spelling: str) -> list[str]:
+        """What argparse would take `spelling` for an abbreviation of, in order of the alphabet."""
+        return sorted(declared for declared in self.flags if declared.startswith(spelling) and declared != spelling)
+
+
+def canonical(table: FlagTable | None, name: str) -> str:
+    """The one name for the flag that `name` spells. An unknown name is its own; so is an alias where `table` is None.
+
+    Flags that matter for placement have the same name with and without a table.
+    """
+    if name in PLACEMENT_ALIASES:
+        return PLACEMENT_ALIASES[name]
+    flag = table.find(name) if table is not None else None
+    return flag.name if flag is not None else name
