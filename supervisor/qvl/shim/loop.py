@@ -9,17 +9,17 @@ budgeted at 12 MiB, since a host has one shim per worker.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
+import functools
 import os
-import selectors
 import signal as signals
 import time
 
 from qvl.shim import proc, wire
 from qvl.shim.logfile import FILE_MODE, LogFile
 from qvl.shim.output import Output, Stream
+from qvl.shim.poll import Poller
 from qvl.shim.server import RequestError, Server
 from qvl.shim.spawn import spawn
 from qvl.shim.tree import Tree
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qvl.shim.wire import Json
 
 PIPE_SIZE = 1024 * 1024
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 RUNS_KEPT = 50
 RETRY = 1.0
 """Seconds between attempts to write a record that the disk refused, and between two pushes about lost output."""
@@ -63,8 +63,8 @@ class Shim:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._selector = selectors.DefaultSelector()
-        self._server = Server(self._selector, self._state, self._handle)
+        self._poller = Poller()
+        self._server = Server(self._poller, self._state, self._handle)
         self._log = LogFile(order.log_dir, order.max_size, order.keep)
         self._output = Output(self._log)
         self._streams: dict[int, Stream] = {}
@@ -110,8 +110,7 @@ class Shim:
     def run(self) -> None:
         """Serve until nothing of the worker is left and that is on record."""
         while not self._may_leave(time.monotonic()):
-            for key, events in self._selector.select(self._patience(time.monotonic())):
-                key.data(events)
+            self._poller.wait(self._patience(time.monotonic()))
             self._turn(time.monotonic())
         self._server.close()
 
@@ -134,7 +133,7 @@ class Shim:
                 os.close(fd)
         for fd in (out, err):
             self._streams[fd] = Stream(self._output, order.secrets)
-            self._selector.register(fd, selectors.EVENT_READ, lambda _events, fd=fd: self._drain(fd))
+            self._poller.watch(fd, functools.partial(self._on_pipe, fd))
         return pid
 
     def _watch_children(self) -> None:
@@ -142,9 +141,9 @@ class Shim:
         wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signals.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signals.signal(signals.SIGCHLD, lambda _signal, _frame: None)
-        self._selector.register(wakeup, selectors.EVENT_READ, lambda _events: self._on_wakeup(wakeup))
+        self._poller.watch(wakeup, functools.partial(self._on_wakeup, wakeup))
 
-    def _on_wakeup(self, wakeup: int) -> None:
+    def _on_wakeup(self, wakeup: int, _readable: bool, _writable: bool) -> None:
         os.read(wakeup, 4096)
         if self._tree.reap():
             self._save_exit()
@@ -179,16 +178,19 @@ class Shim:
         if now >= self._save_at:
             self._save_all(now)
 
-    def _drain(self, fd: int, limit: int = READ_SIZE) -> int:
-        """Take what is in a pipe, up to a limit; how many bytes that was."""
+    def _on_pipe(self, fd: int, _readable: bool, _writable: bool) -> None:
+        self._drain(fd)
+
+    def _drain(self, fd: int) -> int:
+        """Take one piece of what is in a pipe; how many bytes that was."""
         try:
-            data = os.read(fd, limit)
+            data = os.read(fd, READ_SIZE)
         except BlockingIOError:
             return 0
         if data:
             self._streams[fd].feed(data, time.monotonic())
         else:
-            self._selector.unregister(fd)
+            self._poller.forget(fd)
             os.close(fd)
             self._streams.pop(fd).finish()
         return len(data)
@@ -201,7 +203,7 @@ class Shim:
             while rest > 0 and (count := self._drain(fd)):
                 rest -= count
         for fd, stream in self._streams.items():
-            self._selector.unregister(fd)
+            self._poller.forget(fd)
             os.close(fd)
             stream.finish()
         self._streams.clear()
@@ -311,6 +313,8 @@ def _pipe() -> tuple[int, int]:
     """A roomy pipe: what a worker writes while the disk hesitates waits there. Only our end does not block."""
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(ours, False)
-    with contextlib.suppress(OSError):  # this user's share of pipe pages may be used up; pipe(7)
+    try:
         fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        return ours, theirs  # this user's share of pipe pages is used up; the usual size does as well, pipe(7)
     return ours, theirs
