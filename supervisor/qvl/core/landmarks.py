@@ -36,6 +36,8 @@ _RULES: tuple[tuple[re.Pattern[str], str, float | None], ...] = (
     (re.compile(r"^max_total_num_tokens="), "warm-up", 0.0),
     (re.compile(r"Application startup complete|Uvicorn running on"), "warm-up", 0.5),
 )
+_ACCESS = re.compile(r'^INFO: +\S+ - "(GET|POST|HEAD) ')
+_HEALTH = re.compile(r"^Health check failed")
 _READY = "The server is fired up and ready to roll!"
 
 
@@ -57,3 +59,10 @@ def read_line(line: str) -> Sighting | None:
         if pattern.search(message):
             return Sighting(step, fraction)
     return None
+
+
+def shows_work(line: str) -> bool:
+    """Whether a line is a sign of life. Access lines and complaints about health checks are not: our own questions make
+    them, and a hung server that we keep asking would look alive."""
+    message = without_prefix(line).strip()
+    return bool(message) and not _ACCESS.search(message) and not _HEALTH.search(message)

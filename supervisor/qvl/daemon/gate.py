@@ -1,0 +1,71 @@
+"""The gate before every start: the GPUs' memory must be free and the port too, and what holds them is named."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.ports import holder, is_free
+from qvl.model.gpu import GpuSample
+from qvl.model.spec import Launch
+
+TOLERATED = 1 << 30
+"""Bytes of a card that others may hold: monitoring agents and displays take some hundred MiB."""
+
+SILENT = 2 << 30
+"""Bytes in use without a process to name: drivers reserve about half a GiB, and containers hide their pids."""
+
+QUICK, SLOW = 0.1, 1.0
+"""Seconds between looks: soon at first, since a killed engine's memory comes back after 1 to 3 s, then calmly."""
+
+
+async def wait_until_free(launch: Launch, gpus: GpuMonitor, held: Callable[[str], None]) -> None:
+    """Return once a worker may start; meanwhile call `held` with each new reason."""
+    said = None
+    pause = QUICK
+    while (reason := await obstacle(launch, gpus)) is not None:
+        if reason != said:
+            held(reason)
+            said = reason
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, SLOW)
+
+
+async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:
+    """What stands in the way right now, as a sentence; None: nothing."""
+    if not is_free(launch.host, launch.port):
+        other = await asyncio.to_thread(holder, launch.port)
+        return f"port {launch.port} is held by {other}" if other else f"port {launch.port} is not free"
+    if not launch.gpus:
+        return None
+    samples = {sample.index: sample for sample in await gpus.sample()}
+    for wanted in launch.gpus:
+        card = gpus.resolve(wanted)
+        if card is None:
+            return f"GPU {wanted} is absent: this host has {_named(gpu.index for gpu in gpus.inventory)}"
+        if card.index in gpus.quarantined:
+            return f"GPU {card.index} is set aside: {gpus.quarantined[card.index]}"
+        sample = samples.get(card.index)
+        if sample is None or sample.health == "lost":
+            return f"GPU {card.index} does not answer"
+        if (reason := _held(sample)) is not None:
+            return reason
+    return None
+
+
+def _held(sample: GpuSample) -> str | None:
+    heavy = [h for h in sample.holders if h.memory is None or h.memory >= TOLERATED]
+    if heavy:
+        named = ", ".join(
+            f"pid {h.pid} ({', '.join(filter(None, (h.command, h.user)))}"
+            f"{f', {h.memory >> 20} MiB' if h.memory is not None else ''})"
+            for h in heavy
+        )
+        return f"GPU {sample.index} is held by {named}"
+    known = sum(h.memory or 0 for h in sample.holders)
+    if sample.memory_used is not None and sample.memory_used - known >= SILENT:
+        return f"GPU {sample.index} has {sample.memory_used >> 20} MiB in use by no process that can be seen"
+    return None
+
+
+def _named(indexes: Iterable[int]) -> str:
+    return ", ".join(map(str, indexes)) or "none"

@@ -1,0 +1,52 @@
+"""The cards of this host, read in a thread of their own because the driver blocks, and told to whoever watches."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from qvl.gpus.base import GpuSource
+from qvl.model.gpu import Gpu, GpuSample
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 10.0
+"""Seconds after which a reading counts as not to be had: a card that fell off the bus can block the driver."""
+
+
+class GpuMonitor:
+    """`latest` is the newest reading, empty on a host without cards."""
+
+    def __init__(self, source: GpuSource) -> None:
+        self._source = source
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
+        self.inventory: tuple[Gpu, ...] = ()
+        self.latest: tuple[GpuSample, ...] = ()
+        self.quarantined: dict[int, str] = {}
+        """Cards set aside, with the reason."""
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.inventory = await loop.run_in_executor(self._thread, self._source.inventory)
+        await self.sample()
+
+    async def sample(self) -> tuple[GpuSample, ...]:
+        """A new reading; the last one with every figure unknown where the driver does not answer in time."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                samples = await loop.run_in_executor(self._thread, self._source.sample)
+        except TimeoutError:
+            samples = tuple(GpuSample(s.index, s.uuid, s.name, health="lost") for s in self.latest)
+        self.latest = tuple(
+            msgspec.structs.replace(s, health="quarantined") if s.index in self.quarantined else s for s in samples
+        )
+        return self.latest
+
+    def resolve(self, gpu: int | str) -> Gpu | None:
+        return next((card for card in self.inventory if gpu in (card.index, card.uuid)), None)
+
+    def close(self) -> None:
+        self._thread.submit(self._source.close)
+        self._thread.shutdown(wait=False)

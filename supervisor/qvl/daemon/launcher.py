@@ -1,0 +1,176 @@
+"""Start one worker: look before, make its private directory, hand its secrets to the shim alone."""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.notify import clean_environment
+from qvl.daemon.ports import is_free
+from qvl.engines.base import Command, Driver, Place, Refusal
+from qvl.model.spec import EngineKind, Launch, WorkerSpec
+from qvl.model.worker import Cause, Exit, Process
+from qvl.shim.client import ShimError, launch
+from qvl.shim.records import Answer, Bootstrap
+
+log = logging.getLogger(__name__)
+
+NCCL_PORTS = range(20000, 29000)
+"""Where side ports are taken from: below the kernel's ephemeral ports (32768 on), outside every pool's range."""
+
+TMPDIR_LIMIT = 64
+"""Engines bind unix sockets below $TMPDIR, and a socket's address has 107 bytes."""
+
+
+class Launcher:
+    """`log_dir` is the directory of all workers' logs, `simulated_gpus` what simulated cards and engines share."""
+
+    def __init__(
+        self, drivers: Mapping[EngineKind, Driver], gpus: GpuMonitor, log_dir: Path, simulated_gpus: Path | None
+    ) -> None:
+        self._drivers = drivers
+        self._gpus = gpus
+        self._log_dir = log_dir
+        self._simulated_gpus = simulated_gpus
+
+    def driver(self, spec: Launch) -> Driver:
+        return self._drivers[spec.engine.kind]
+
+    def preflight(self, spec: Launch) -> Refusal | None:
+        """What is missing for a start, None where nothing is."""
+        return _missing_secret(spec) or self.driver(spec).preflight(spec)
+
+    def log_dir(self, name: str) -> Path:
+        return self._log_dir / name
+
+    async def start(
+        self, spec: WorkerSpec, generation: int, bundle: Path, taken_ports: Collection[int]
+    ) -> Process | Exit:
+        """Start the worker; an `Exit` says why it could not be."""
+        refusal = self.preflight(spec.launch)
+        if refusal is not None:
+            return refused(refusal)
+        nccl_port = None
+        if spec.launch.engine.kind is not EngineKind.COMMAND:
+            nccl_port = next((p for p in NCCL_PORTS if p not in taken_ports and is_free("127.0.0.1", p)), None)
+        try:
+            tmpdir = _make_tmpdir(bundle)
+            key, secret_env = read_secrets(spec.launch)
+            place = Place(spec.name, tmpdir, self._devices(spec.launch), nccl_port, key, self._simulated_gpus)
+            command = self.driver(spec.launch).command(spec.launch, place)
+            for name, content in command.files.items():
+                _write_private(tmpdir / name, content)
+            log_dir = self.log_dir(spec.name)
+            log_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return _no_start(f"can't prepare the start: {where}")
+        bootstrap = Bootstrap(
+            worker=spec.name,
+            generation=generation,
+            bundle=str(bundle),
+            argv=list(command.argv),
+            env=environment(spec.launch, command, secret_env),
+            cwd="/",
+            log_dir=str(log_dir),
+            max_size=spec.policy.logs.max_size,
+            keep=spec.policy.logs.keep,
+            secrets=[secret for secret in (key, *secret_env.values()) if secret],
+        )
+        try:
+            answer = await launch(bootstrap)
+        except ShimError as error:
+            remove_tmpdir(str(tmpdir))
+            return _no_start(error.message)
+        return process_of(answer, nccl_port, str(tmpdir))
+
+    def _devices(self, spec: Launch) -> tuple[str, ...]:
+        cards = [(gpu, self._gpus.resolve(gpu)) for gpu in spec.gpus]
+        return tuple(card.uuid if card else str(gpu) for gpu, card in cards)
+
+
+def process_of(answer: Answer, nccl_port: int | None, tmpdir: str) -> Process:
+    return Process(
+        pid=answer.pid,
+        pid_start=answer.pid_start,
+        shim_pid=answer.shim_pid,
+        shim_start=answer.shim_start,
+        boot_id=answer.boot_id,
+        started_at=answer.started_at,
+        started_mono=answer.started_mono,
+        log_offset=answer.log_offset,
+        nccl_port=nccl_port,
+        tmpdir=tmpdir,
+    )
+
+
+def refused(refusal: Refusal) -> Exit:
+    return Exit(
+        at=time.time(), cause=refusal.cause, evidence=refusal.message, hint=refusal.hint, missing=refusal.missing
+    )
+
+
+def _no_start(message: str) -> Exit:
+    return refused(Refusal(Cause.ENVIRONMENT, message, "mend this, then `qvlctl start` the worker"))
+
+
+def environment(spec: Launch, command: Command, secret: Mapping[str, str]) -> dict[str, str]:
+    """The complete environment: the daemon's own without what is only its, then engine, secrets, profile, driver."""
+    inherited = {name: value for name, value in clean_environment(os.environ).items() if not name.startswith("QVL_")}
+    for name in command.unset:
+        inherited.pop(name, None)
+    ours = dict(command.env)
+    merged = {**inherited, **spec.engine.env, **secret, **spec.env}
+    if "PATH" in ours and "PATH" in {**spec.engine.env, **spec.env}:
+        ours.pop("PATH")
+    defaults = {name: value for name, value in ours.items() if name.startswith("SGLANG_") and name in merged}
+    return {**merged, **{name: value for name, value in ours.items() if name not in defaults}}
+
+
+def read_secrets(spec: Launch) -> tuple[str | None, dict[str, str]]:
+    """The API key and the secret environment. OSError where a file can't be read."""
+    key = Path(spec.api_key_file).read_text().strip() if spec.api_key_file else None
+    secret: dict[str, str] = {}
+    if spec.engine.env_file:
+        for line in Path(spec.engine.env_file).read_text().splitlines():
+            name, equals, value = line.strip().partition("=")
+            if equals and name and not name.startswith("#"):
+                secret[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+    return key or None, secret
+
+
+def _missing_secret(spec: Launch) -> Refusal | None:
+    for setting, path in (("api_key_file", spec.api_key_file), ("env_file", spec.engine.env_file)):
+        if path and not os.access(path, os.R_OK):
+            absent = not os.path.exists(path)
+            return Refusal(
+                Cause.ENVIRONMENT,
+                f"{setting} {path} {'does not exist' if absent else 'is not readable'}",
+                f"make it readable for uid {os.getuid()} alone (chmod 0600), or mend {setting}",
+                path if absent else None,
+            )
+    return None
+
+
+def _make_tmpdir(bundle: Path) -> Path:
+    path = bundle / "tmp"
+    if len(str(path)) > TMPDIR_LIMIT:
+        return Path(tempfile.mkdtemp(prefix="qvl-", dir="/tmp"))
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    return path
+
+
+def remove_tmpdir(path: str) -> None:
+    if path:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(content)

@@ -1,0 +1,58 @@
+"""A worker as the daemon holds it: its specification and record, and the tasks that go with its present process."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from qvl.core.progress import StartTrack
+from qvl.engines.metrics import EngineSample
+from qvl.model.spec import WorkerSpec
+from qvl.model.status import WorkerMetrics
+from qvl.model.worker import WorkerRecord
+from qvl.shim.client import ShimLink
+
+NO_METRICS = WorkerMetrics()
+
+
+class Worker:
+    """Changed by the supervisor's loop alone; the tasks post inputs and set what is theirs (`link`, `window`)."""
+
+    def __init__(self, spec: WorkerSpec, record: WorkerRecord) -> None:
+        self.spec = spec
+        self.record = record
+        self.link: ShimLink | None = None
+        self.start: StartTrack | None = None
+        self.window: list[EngineSample] = []
+        """Scrapes of the last minute, oldest first."""
+        self.metrics: WorkerMetrics = NO_METRICS
+        self.lost_bytes = 0
+        self.removing = False
+        """No longer configured: forgotten once it has stopped."""
+        self.drift: tuple[str, ...] = ()
+        self.timer: asyncio.TimerHandle | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def run(self, group: asyncio.TaskGroup, key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start the task `key` of this worker, in place of an earlier one."""
+        self.cancel(key)
+        task = group.create_task(work, name=f"{self.name}/{key}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._tasks.pop(key, None) if self._tasks.get(key) is done else None)
+
+    def running(self, key: str) -> bool:
+        return key in self._tasks
+
+    def cancel(self, *keys: str) -> None:
+        for key in keys:
+            if (task := self._tasks.pop(key, None)) is not None:
+                task.cancel()
+
+    def cancel_all(self) -> None:
+        self.cancel(*list(self._tasks))
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

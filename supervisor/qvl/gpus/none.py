@@ -1,0 +1,14 @@
+"""A host whose cards are not to be looked at, or that has none."""
+
+from qvl.model.gpu import Gpu, GpuSample
+
+
+class NoGpus:
+    def inventory(self) -> tuple[Gpu, ...]:
+        return ()
+
+    def sample(self) -> tuple[GpuSample, ...]:
+        return ()
+
+    def close(self) -> None:
+        return None
