@@ -130,3 +130,12 @@ class TreeProcess(Struct, frozen=True, kw_only=True):
     comm: str
     state: str
     """One letter, as in proc(5): R, S, D, Z, T …"""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One start of the worker, as the log directory's `runs` lists them."""
+
+    generation: int
+    offset: int
+    """Absolute offset at which its output begins; it may have been rotated away."""
+    at: float
