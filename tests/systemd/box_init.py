@@ -189,7 +189,7 @@ def become_systemd(settings: Settings) -> NoReturn:
         os.dup2(null, 0)
         os.dup2(2, 1)
         environment = {"container": "qvl-box", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-        os.execve(SYSTEMD, ["systemd", "--system", f"--unit={settings['target']}", "--log-target=console"], environment)
+        os.execve(SYSTEMD, ["systemd", "--system", f"--unit={settings['target']}"], environment)
     except BaseException:  # noqa: BLE001 (the child of a fork must not run on into its parent's code, whatever happened)
         traceback.print_exc()
     finally:

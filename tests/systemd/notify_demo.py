@@ -1,4 +1,4 @@
-"""A service of a few lines over the daemon's own line to systemd, to test the box and that line without the daemon.
+"""A service of a few lines over the daemon's own line to systemd, to test box, unit and that line without the daemon.
 
 SIGHUP: reload. SIGUSR1: hang (no more pings). SIGTERM: ask systemd why, say it in the journal, and stop. Starts one
 child that nobody stops, as a worker would be, in a control group of its own.
@@ -15,6 +15,8 @@ from qvl.daemon.notify import Notifier, clean_environment
 from qvl.daemon.systemd_job import job_type, stop_is_restart
 
 SIGNALS = {signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1}
+LOADING = Path("/run/qvl/loading")
+"""While this file is there, the demo isn't ready."""
 
 
 def main() -> None:
@@ -22,7 +24,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     notifier = Notifier()
     start_worker()
-    time.sleep(float(os.environ.get("DEMO_LOAD_SECONDS", "0")))  # the load whose end READY=1 tells
+    while LOADING.exists():
+        time.sleep(0.01)
     notifier.ready("1 of 1 ready · demo")
     hung = False
     while True:
@@ -35,17 +38,18 @@ def main() -> None:
         elif got is not None and got.si_signo == signal.SIGUSR1:
             hung = True
         elif got is not None and got.si_signo == signal.SIGTERM:
-            notifier.stopping()
+            notifier.stopping("asking")
             begun = time.monotonic()
             restart = stop_is_restart()
-            print(f"asked: job={job_type()!r} restart={restart} seconds={time.monotonic() - begun:.3f}", flush=True)
+            seconds = time.monotonic() - begun
+            print(f"asked: job={job_type()!r} restart={restart} uid={os.getuid()} seconds={seconds:.3f}", flush=True)
             return
 
 
 def start_worker() -> None:
     """Start the process that outlives us, unless the one of an earlier run still does."""
     own = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    service = Path("/sys/fs/cgroup") / own.removeprefix("0::/").removesuffix("/daemon")
+    service = Path("/sys/fs/cgroup") / own.removeprefix("0::/")
     for name in ("daemon", "worker"):
         (service / name).mkdir(exist_ok=True)
     (service / "daemon/cgroup.procs").write_text(str(os.getpid()))
@@ -53,7 +57,6 @@ def start_worker() -> None:
         code = "import signal; signal.sigwait({signal.SIGUSR2})"
         worker = subprocess.Popen([sys.executable, "-c", code], env=clean_environment(os.environ))
         (service / "worker/cgroup.procs").write_text(str(worker.pid))
-        worker.returncode = 0  # its end is not ours to wait for
 
 
 if __name__ == "__main__":
