@@ -1,9 +1,9 @@
 """Which flags the *installed* SGLang has, known in milliseconds and without importing it.
 
-SGLang's flags change with each release: 254 spellings in 0.5.3, 547 in 0.5.23, dozens renamed or removed on the way. A
-profile with a flag that the installed version lacks would end as exit 2 of a worker that was just stopped and started
-again for it. So an edit is checked before anything is touched, against the declarations in the source of the very package that
-would run. SGLang's own `--help` is no help there: it imports torch and takes seconds.
+SGLang's flags change with each release: 254 spellings in 0.5.3, 547 in 0.5.23, dozens renamed or removed on the way.
+A profile with a flag that the installed version lacks would end as exit 2 of a worker that had to be stopped for it. So
+an edit is checked before anything is touched, against the declarations in the source of the very package that would
+run. SGLang's own `--help` is no help there: it imports torch and takes seconds.
 
     installed   where an interpreter's SGLang is, from the file system
     source      its flags, from the syntax tree of its sources

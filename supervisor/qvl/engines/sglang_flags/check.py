@@ -70,11 +70,11 @@ def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
         return ArgFault(key, message, f"{retired.last} was the last version with it{use}")
 
     matches = table.prefix_matches(key)
-    whole = {canonical(table, match) for match in matches}
-    if len(whole) == 1:
-        return ArgFault(key, f'"{key}" is an abbreviation', f'write the whole flag: "{whole.pop()}"')
-    if whole:
-        return ArgFault(key, f'"{key}" could be any of {len(whole)} flags', f"write the whole flag: {_some(matches)}")
+    meant = list(dict.fromkeys(canonical(table, match) for match in matches))
+    if len(meant) == 1:
+        return ArgFault(key, f'"{key}" is an abbreviation', f'write the whole flag: "{matches[0]}"')
+    if meant:
+        return ArgFault(key, f'"{key}" could be any of {len(meant)} flags', f"write the whole flag: {_some(meant)}")
     near = table.nearest(written)
     if near is not None:
         return ArgFault(key, message, f'did you mean "{near}"?')

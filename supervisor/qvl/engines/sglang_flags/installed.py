@@ -45,8 +45,8 @@ class SglangNotFound(Exception):
         self.reason = reason
 
 
-def find(python: Path) -> Installed:
-    """Raises SglangNotFound. May block for `PROBE_TIMEOUT`, where the interpreter has to be run."""
+def find(python: Path, timeout: float = PROBE_TIMEOUT) -> Installed:
+    """Raises SglangNotFound. May block for `timeout` seconds, where the interpreter has to be run."""
     python = python.absolute()  # not resolved: an environment's python is a link out of it
     if not python.is_file():
         raise SglangNotFound(python, "does not exist" if not os.path.lexists(python) else "is not a file")
@@ -56,7 +56,7 @@ def find(python: Path) -> Installed:
         installed = _in_site(python, site)
         if installed is not None:
             return installed
-    return _ask(python)
+    return _ask(python, timeout)
 
 
 def locate(python: Path) -> Installed | None:
@@ -107,14 +107,14 @@ def _paths_added_to(site: Path) -> Iterator[Path]:
         yield from (site / line.strip() for line in lines if line.strip() and not line.startswith(("import ", "#")))
 
 
-def _ask(python: Path) -> Installed:
+def _ask(python: Path, timeout: float) -> Installed:
     try:
         # -I: neither the directory we happen to be in nor our own environment may decide what is found.
         answer = subprocess.run(
             [python, "-I", "-c", _PROBE],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PROBE_TIMEOUT,
+            timeout=timeout,
             check=True,
         )
         found = json.loads(answer.stdout)
@@ -122,7 +122,7 @@ def _ask(python: Path) -> Installed:
     except OSError as error:
         raise SglangNotFound(python, f"cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise SglangNotFound(python, f"did not answer within {PROBE_TIMEOUT:g} s") from error
+        raise SglangNotFound(python, f"did not answer within {timeout:g} s") from error
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise SglangNotFound(python, f"ended with {error.returncode}: {last}") from error

@@ -59,7 +59,7 @@ class FlagTable:
 
     def nearest(self, spelling: str) -> str | None:
         """The spelling that was perhaps meant; None where none is close."""
-        return next(iter(difflib.get_close_matches(spelling, self.flags, n=1, cutoff=0.7)), None)
+        return next(iter(difflib.get_close_matches(spelling, self.flags, n=1)), None)
 
     def prefix_matches(self, spelling: str) -> list[str]:
         """What argparse would take `spelling` for an abbreviation of, in order of the alphabet."""
