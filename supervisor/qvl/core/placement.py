@@ -139,7 +139,8 @@ class _Cards:
         self._divides(ask, count)
         known = sorted(gpu.index for gpu in self._inventory or ())
         # Past the last card the numbering goes on, so that the worker waits for a card that has a name.
-        beyond = range(known[-1] + 1 if known else 0, len(known) + len(self._owners) + count + 64)
+        first = known[-1] + 1 if known else 0
+        beyond = range(first, first + len(self._owners) + count)
         free = [index for index in (*known, *beyond) if index not in self._owners][:count]
         self._owners.update(dict.fromkeys(free, ask.pool))
         return tuple(free)

@@ -1,0 +1,231 @@
+"""What a file can say that each key allows and that makes no sense as a whole.
+
+A model, an interpreter or a card that isn't there is a worker's reason to wait, never a fault.
+"""
+
+import grp
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from qvl.config.draft import Draft
+from qvl.config.fault import join, nearest
+from qvl.config.inherit import cycles
+from qvl.config.paths import check_socket_path
+from qvl.config.settings import Supervisor
+from qvl.core.placement import ALIASES
+from qvl.engines.command import PLACEHOLDERS
+from qvl.model.spec import Engine, EngineKind
+
+OURS: Final = {
+    "host": "the pool's host says where it listens",
+    "port": "the pool's port says where it listens",
+    "nccl-port": "a free one outside every pool's range is chosen for each start",
+    "model-path": "the profile's model names it",
+    "model": "the profile's model names it",
+    "config": "it is used to hand over the key",
+    "base-gpu-id": "the pool's gpus say which",
+}
+"""Flags that each worker gets from us, and where their values come from."""
+
+SECRETS: Final = {"api-key": "api", "admin-api-key": "admin", "ssl-keyfile-password": "ssl-keyfile-"}
+"""Flags whose value must never stand on a command line, with the shortest beginning that argparse takes for them."""
+
+_KEY_HINT: Final = "put the key into a file and name it with the pool's api_key_file"
+_SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)")
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]+)\}")
+_ONLY_FOR: Final = {"command": EngineKind.COMMAND, "ready": EngineKind.COMMAND, "smoke": EngineKind.COMMAND}
+
+
+def check(draft: Draft) -> None:
+    """Everything but placement and the flags of installed engines."""
+    _supervisor(draft)
+    for name, engine in draft.engines.items():
+        if engine is not None:
+            _engine(draft, name, engine)
+    _inheritance(draft)
+    for name in draft.tables:
+        _own_table(draft, name)
+        _whole_profile(draft, name)
+    for name in draft.pools:
+        _pool(draft, name)
+
+
+def _supervisor(draft: Draft) -> None:
+    settings, defaults = draft.supervisor, Supervisor()
+    if settings.metrics_listen:
+        draft.fault(("supervisor", "metrics_listen"), "not supported yet", 'leave it out, or ""')
+    if settings.socket and (sentence := check_socket_path(settings.socket)):
+        draft.fault(("supervisor", "socket"), sentence)
+    for key in ("operator_group", "viewer_group"):
+        group: str = getattr(settings, key)
+        # The default names are allowed to be missing: then only the owner and root may act.
+        if group and group != getattr(defaults, key) and not _group_exists(group):
+            near = nearest(group, (entry.gr_name for entry in grp.getgrall()))
+            draft.fault(("supervisor", key), f'there is no group "{group}" on this host', near or f"groupadd {group}")
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _engine(draft: Draft, name: str, engine: Engine) -> None:
+    at = ("engines", name)
+    if engine.kind is EngineKind.VLLM:
+        draft.fault((*at, "kind"), '"vllm" is not supported yet', 'kind = "command" runs its server')
+    if engine.kind is EngineKind.SGLANG and not engine.python and draft.sound(*at, "python"):
+        draft.fault(at, "kind sglang needs python", "the interpreter that has SGLang installed")
+    if engine.kind is EngineKind.COMMAND:
+        if draft.sound(*at, "command") and not any(engine.command[:1]):
+            draft.fault((*at, "command"), "kind command needs a command that is not empty", '["/usr/local/bin/serve"]')
+        if engine.python:
+            draft.fault((*at, "python"), 'is for kind "sglang"', "name the interpreter in command")
+    else:
+        for key in ("command", "smoke"):
+            if getattr(engine, key):
+                draft.fault((*at, key), 'is for kind "command"')
+    for word in engine.command:
+        for used in _PLACEHOLDER.findall(word):
+            if used not in PLACEHOLDERS:
+                known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+                draft.fault((*at, "command"), f"unknown placeholder {{{used}}}", nearest(used, PLACEHOLDERS) or known)
+    if secret := _secret_word(engine.command):
+        draft.fault((*at, "command"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
+    _secret_env(draft, at, engine.env)
+
+
+def _inheritance(draft: Draft) -> None:
+    for name, table in draft.tables.items():
+        if table.extends is not None and table.extends not in draft.tables:
+            _unknown(draft, ("profiles", name, "extends"), "profile", table.extends, draft.tables)
+    for ring in cycles(draft.tables):
+        shown = " -> ".join((*ring, ring[0]))
+        for name in ring:
+            draft.report.refused.add(join("profiles", name, "extends"))
+        draft.fault(("profiles", ring[0], "extends"), f"is a cycle: {shown}")
+
+
+def _own_table(draft: Draft, name: str) -> None:
+    """What a profile's own lines say, whoever inherits them."""
+    table, at = draft.tables[name], ("profiles", name)
+    spelled: dict[str, str] = {}
+    for key in table.args:
+        flag = ALIASES.get(key, key)
+        first = spelled.setdefault(flag, key)
+        if first != key:
+            draft.fault((*at, "args", key), f"is {first} by another name", "keep one of them")
+        if flag in ALIASES and not _positive(table.args[key]):
+            draft.fault((*at, "args", key), "must be a whole number from 1")
+        if secret := _secret_word((f"--{key}",)):
+            draft.fault((*at, "args", key), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
+        elif key in OURS and _engine_kind(draft, name) is not EngineKind.COMMAND:
+            draft.fault((*at, "args", key), "is set by qvl itself", OURS[key])
+    for entry in table.unset:
+        kind, _, rest = entry.partition(".")
+        if kind not in ("args", "env") or not rest:
+            draft.fault((*at, "unset"), f'"{entry}" names nothing that is inherited', '"args.NAME" or "env.NAME"')
+    raw = table.raw_args or ()
+    if secret := _secret_word(raw):
+        draft.fault((*at, "raw_args"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
+    for word in raw:
+        flag = word.lstrip("-").partition("=")[0]
+        if word.startswith("--") and flag in ALIASES:
+            draft.warn((*at, "raw_args"), f"--{flag} is not seen when GPUs are given out", f"write it as args.{flag}")
+    _secret_env(draft, at, table.env)
+
+
+def _whole_profile(draft: Draft, name: str) -> None:
+    """What a profile comes to with all that it inherits."""
+    whole, at = draft.profiles[name], ("profiles", name)
+    for missing in whole.missing:
+        if missing.profile == name and draft.sound(*at, "unset") and draft.sound(*at, "extends"):
+            text = f'"{missing.entry}" is not inherited, so there is nothing to remove'
+            draft.warn((*at, "unset"), text, nearest(missing.entry, missing.known))
+    if whole.engine is None:
+        if not _is_base(draft, name) and draft.sound(*at, "engine") and draft.sound(*at, "extends"):
+            draft.fault(at, "has no engine", _listed("engine", draft.engines))
+        return
+    origin = whole.origins["engine"]
+    if whole.engine not in draft.engines:
+        _unknown(draft, ("profiles", origin, "engine"), "engine", whole.engine, draft.engines)
+        return
+    kind = _engine_kind(draft, name)
+    if kind in (EngineKind.SGLANG, EngineKind.SIMULATED):
+        if not whole.model and not _is_base(draft, name) and draft.sound(*at, "model"):
+            draft.fault(at, "has no model", 'model = "Qwen/Qwen3-VL-8B-Instruct"')
+    elif kind is EngineKind.COMMAND:
+        for key in whole.args:
+            if key not in ALIASES and whole.origins[f"args.{key}"] == name:
+                text = "is not handed over: an engine of kind command has its arguments in command and raw_args"
+                draft.warn((*at, "args", key), text)
+
+
+def _is_base(draft: Draft, name: str) -> bool:
+    """Extended by others and run by no pool: it may leave gaps for them to fill."""
+    extended = any(table.extends == name for table in draft.tables.values())
+    return extended and all(pool.profile != name for pool in draft.pools.values())
+
+
+def _engine_kind(draft: Draft, profile: str) -> EngineKind | None:
+    engine = draft.engines.get(draft.profiles[profile].engine or "")
+    return engine.kind if engine else None
+
+
+def _pool(draft: Draft, name: str) -> None:
+    pool, at, reserved = draft.pools[name], ("pools", name), draft.reserved[name]
+    if pool.profile and pool.profile not in draft.tables:
+        _unknown(draft, (*at, "profile"), "profile", pool.profile, draft.tables)
+    stem, dash, index = name.rpartition("-")
+    if dash and index.isdecimal() and stem in draft.pools:
+        draft.fault(at, f'"{name}" is the name of a worker of pool {stem}', "rename one of the two")
+    if pool.gpus != "none" and "workers" in draft.written(*at) and draft.sound(*at, "gpus"):
+        draft.fault((*at, "workers"), 'is for gpus = "none"', "with GPUs there is a worker for each group of them")
+    if reserved.get("standby"):
+        draft.fault((*at, "standby"), "not supported yet", "leave it out, or []")
+    if reserved.get("gateway", "none") != "none":
+        draft.fault((*at, "gateway"), f'"{reserved["gateway"]}" is not supported yet', 'leave it out, or "none"')
+    restart = pool.policy.restart
+    if restart.backoff_max < restart.backoff and draft.sound(*at, "restart"):
+        draft.fault((*at, "restart", "backoff_max"), "is shorter than backoff")
+    if pool.host not in ("127.0.0.1", "::1", "localhost") and not pool.api_key_file:
+        text = f"{pool.host} serves everyone who reaches this host, without a key"
+        draft.warn((*at, "host"), text, "api_key_file")
+
+
+def _unknown(draft: Draft, path: tuple[str, ...], what: str, name: str, known: object) -> None:
+    names = list(known) if isinstance(known, dict) else []
+    draft.fault(path, f'there is no {what} "{name}"', nearest(name, names) or _listed(what, names))
+
+
+def _listed(what: str, known: object) -> str:
+    names = sorted(known) if isinstance(known, dict | list) else []
+    if not names:
+        return f"no {what} is configured"
+    return f"known: {', '.join(names[:8])}" + (", …" if len(names) > 8 else "")
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _secret_word(words: Sequence[str]) -> str | None:
+    """The secret flag among these words. A placeholder for the file's path as its value is no secret."""
+    for index, word in enumerate(words):
+        if not word.startswith("--"):
+            continue
+        flag, equals, value = word[2:].replace("_", "-").partition("=")
+        value = value if equals else next(iter(words[index + 1 : index + 2]), "")
+        for secret, stem in SECRETS.items():
+            if flag.startswith(stem) and secret.startswith(flag) and value.replace("-", "_") != "{api_key_file}":
+                return secret
+    return None
+
+
+def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str]) -> None:
+    for key, value in env.items():
+        if value and _SECRET_NAME.search(key):
+            draft.warn((*at, "env", key), "looks like a secret, and what stands here is shown", "the engine's env_file")

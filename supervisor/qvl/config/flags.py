@@ -1,0 +1,62 @@
+"""Asks the engine that is installed whether it has the flags that a profile gives it.
+
+A callback of the loader, so that loading stays quick and testable without an engine.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from qvl.engines.sglang_flags import ArgFault, Flag, FlagTable, SglangNotFound, check_args, load_flags
+from qvl.model.spec import ArgValue, Engine, EngineKind
+from qvl.simulator.flags import FLAGS
+
+FlagCheck: TypeAlias = Callable[[Engine, Mapping[str, ArgValue]], Sequence[ArgFault]]
+"""What is wrong with these arguments for this engine. A fault without a key is about the engine itself."""
+
+SIMULATED_VERSION = "0.5.18 (simulated)"
+
+
+def installed_check(cache: Path | None = None) -> FlagCheck:
+    """`cache`: a directory that keeps the flag tables of the installed versions. Each interpreter is read once for the
+    callback that is returned, so make a new one for each load."""
+    tables: dict[str, FlagTable | ArgFault] = {}
+
+    def check(engine: Engine, args: Mapping[str, ArgValue]) -> Sequence[ArgFault]:
+        if engine.kind is EngineKind.COMMAND:
+            return ()
+        if engine.name not in tables:
+            tables[engine.name] = _table(engine, cache)
+        table = tables[engine.name]
+        return (table,) if isinstance(table, ArgFault) else check_args(table, args, ())
+
+    return check
+
+
+def _table(engine: Engine, cache: Path | None) -> FlagTable | ArgFault:
+    if engine.kind is EngineKind.SIMULATED:
+        return simulated_table()
+    unchecked = "so the flags of its profiles were not checked"
+    try:
+        return load_flags(Path(engine.python), cache)
+    except SglangNotFound as missing:
+        return ArgFault("", f"{missing}, {unchecked}", "its workers start once it is there", "warning")
+    except (OSError, SyntaxError) as error:
+        return ArgFault("", f"SGLang of {engine.python} can't be read ({error}), {unchecked}", "", "warning")
+
+
+def simulated_table() -> FlagTable:
+    return FlagTable.of(
+        SIMULATED_VERSION,
+        [
+            Flag(
+                name=flag.name,
+                spellings=(flag.name, *flag.aliases),
+                choices=flag.choices or None,
+                takes_value=not flag.type.startswith("bool"),
+                repeated=flag.nargs in ("+", "*"),
+                boolean_optional=flag.type == "bool-optional",
+            )
+            for flag in FLAGS
+        ],
+    )
