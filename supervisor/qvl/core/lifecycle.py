@@ -94,8 +94,7 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
             if record.phase is Phase.RELEASING:
                 return Step(msgspec.structs.replace(record, reason=by))
         case Spawned(process=process, launched=launched, profile=profile):
-            if record.phase.has_process:
-                return Step(msgspec.structs.replace(record, process=process, launched=launched, profile=profile))
+            return _spawned(msgspec.structs.replace(record, process=process, launched=launched, profile=profile))
         case Progressed(progress=progress):
             if record.phase is Phase.STARTING:
                 due = Deadline(DeadlineKind.STALL, now.mono + spec.policy.health.stall_timeout)
@@ -224,6 +223,12 @@ def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
     return Step(record, (Spawn(record.generation),))
 
 
+def _spawned(record: WorkerRecord) -> Step:
+    """A worker that was asked to end before its process came to be is told so now."""
+    effects = (Terminate(record.generation),) if record.phase is Phase.STOPPING else ()
+    return Step(record, effects)
+
+
 def _became_ready(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     if record.phase is Phase.STARTING:
         due = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
@@ -301,12 +306,14 @@ def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind,
             return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
 
 
-def resume(record: WorkerRecord, now: Instant, *, same_boot: bool) -> Step:
-    """What a new daemon does with a worker that has no process: go on where the old one was.
+def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: bool) -> Step:
+    """What a new daemon does with a worker it finds: go on where the old one was.
 
-    Deadlines are of this boot; after a reboot a backoff is due at once and old ends no longer count.
+    Deadlines are of this boot; after a reboot no process lives, a backoff is due at once and old ends don't count.
     """
     if not same_boot:
+        if record.phase.has_process or record.phase is Phase.RELEASING:
+            record = msgspec.structs.replace(_to(record, Phase.STOPPED, now), process=None, launched=None, asked=False)
         record = msgspec.structs.replace(record, ends=(), streak=0, final=False)
         if record.phase in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and record.wanted is Wanted.UP:
             return _begin(record, now)
@@ -318,5 +325,13 @@ def resume(record: WorkerRecord, now: Instant, *, same_boot: bool) -> Step:
         case Phase.STARTING if record.process is None:
             # The old daemon died between its decision to start and the start.
             return _begin(record, now)
+        case Phase.STARTING:
+            # Nobody watched its progress meanwhile.
+            due = Deadline(DeadlineKind.STALL, now.mono + policy.health.stall_timeout)
+            return Step(msgspec.structs.replace(record, deadline=due))
+        case Phase.DRAINING:
+            return Step(record, (Drain(record.generation),))
+        case Phase.STOPPING:
+            return Step(record, (Terminate(record.generation),))
         case _:
             return Step(record)

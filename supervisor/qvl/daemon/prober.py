@@ -43,10 +43,8 @@ class Prober:
     async def until_ready(
         self, worker: Worker, surface: Surface, key: str | None, said_ready: Callable[[], bool]
     ) -> None:
-        """Return once a starting worker would answer a request. `said_ready`: its log says so, which saves a generation.
-
-        Before that its port is refused, or not its own: an answer counts only from a socket of this worker's tree.
-        """
+        """Return once a starting worker would answer a request. `said_ready`: its log says so, which saves a
+        generation. Where the surface is `owned`, an answer counts only from a socket of this worker's tree."""
         process = worker.record.process
         assert process is not None
         if not surface.ready:
@@ -59,7 +57,9 @@ class Prober:
 
     async def _is_ready(self, worker: Worker, surface: Surface, key: str | None, said: bool) -> bool:
         process = worker.record.process
-        if process is None or not await asyncio.to_thread(self._owns_port, process.pid, worker.spec.launch.port):
+        if process is None:
+            return False
+        if surface.owned and not await asyncio.to_thread(self._owns_port, process.pid, worker.spec.launch.port):
             return False
         if said and surface.alive:
             return (await self.get(worker, surface.alive, key, SCRAPE_TIMEOUT))[0]
@@ -80,7 +80,8 @@ class Prober:
         told: Callable[[bool, str | None, Verdict | None], None],
         measured: Callable[[], None],
     ) -> None:
-        """Check a running worker for as long as it runs. `told` gets each round's outcome, `measured` follows a scrape."""
+        """Check a running worker for as long as it runs. `told` gets each round's outcome, `measured` follows a
+        scrape."""
         now = time.monotonic()
         health = Health(moved_at=now, deep_at=now, ready=worker.record.ready)
         while True:

@@ -1,7 +1,7 @@
 """A worker as the daemon holds it: its specification and record, and the tasks that go with its present process."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from qvl.core.progress import StartTrack
@@ -31,6 +31,7 @@ class Worker:
         self.drift: tuple[str, ...] = ()
         self.timer: asyncio.TimerHandle | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._begun: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -43,8 +44,13 @@ class Worker:
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._tasks.pop(key, None) if self._tasks.get(key) is done else None)
 
-    def running(self, key: str) -> bool:
-        return key in self._tasks
+    def run_once(self, group: asyncio.TaskGroup, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Start the task `key` unless it was started for this generation already. True if it is started now."""
+        if self._begun.get(key) == self.record.generation:
+            return False
+        self._begun[key] = self.record.generation
+        self.run(group, key, work())
+        return True
 
     def cancel(self, *keys: str) -> None:
         for key in keys:

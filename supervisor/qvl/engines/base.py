@@ -55,6 +55,8 @@ class Surface(msgspec.Struct, frozen=True):
     metrics: str = ""
     openai: bool = False
     """Speaks /v1/chat/completions."""
+    owned: bool = False
+    """The listening socket is one of the worker's own tree: not so for a container that a client process starts."""
     smoke: str = ""
     """A path that must answer 200 before a switch commits."""
 

@@ -68,7 +68,7 @@ class SglangDriver:
             return None
 
 
-SURFACE = Surface(alive="/v1/models", ready="/health", deep="/health", metrics="/metrics", openai=True)
+SURFACE = Surface(alive="/v1/models", ready="/health", deep="/health", metrics="/metrics", openai=True, owned=True)
 
 
 def missing_interpreter(launch: Launch) -> Refusal | None:

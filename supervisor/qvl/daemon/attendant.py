@@ -1,0 +1,254 @@
+"""Carries out a worker's effects and keeps its tasks in step with its phase. What comes of them are inputs."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+from qvl.core.inputs import (
+    BecameReady,
+    BecameUnready,
+    CheckGate,
+    Condemned,
+    Drain,
+    Drained,
+    Effect,
+    Ended,
+    GateHeld,
+    GateOpened,
+    Kill,
+    Progressed,
+    Quarantine,
+    Spawn,
+    Spawned,
+    Terminate,
+)
+from qvl.core.landmarks import Sighting
+from qvl.core.progress import advance, estimate, finish, track
+from qvl.daemon.ending import end_of, kill_leftovers
+from qvl.daemon.gate import wait_until_free
+from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.launcher import Launcher, read_secrets, remove_tmpdir
+from qvl.daemon.prober import Prober
+from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.tailer import Pulse, follow_start
+from qvl.daemon.worker import NO_METRICS, Worker
+from qvl.engines.base import Surface
+from qvl.model.event import Change
+from qvl.model.status import when
+from qvl.model.worker import Exit, Phase, Verdict, WorkerRecord
+from qvl.shim.client import ShimError, ShimLink, attach
+from qvl.shim.records import Exited, Gone, Lost
+
+log = logging.getLogger(__name__)
+
+DRAIN_PERIOD = 0.25
+"""Seconds between looks at what is in flight."""
+
+
+class WorkerAttendant:
+    """Implements `Attendant`. `remembered` holds the seconds of each step of the last good start, by profile."""
+
+    def __init__(
+        self, supervisor: Supervisor, launcher: Launcher, prober: Prober, gpus: GpuMonitor, group: asyncio.TaskGroup
+    ) -> None:
+        self._supervisor = supervisor
+        self._launcher = launcher
+        self._prober = prober
+        self._gpus = gpus
+        self._group = group
+        self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
+
+    # ---- effects
+
+    def carry_out(self, worker: Worker, effect: Effect) -> None:
+        match effect:
+            case CheckGate():
+                worker.run(self._group, "gate", self._gate(worker))
+            case Spawn(generation=generation):
+                worker.run(self._group, "spawn", self._spawn(worker, generation))
+            case Drain(generation=generation):
+                worker.run(self._group, "drain", self._drain(worker, generation))
+            case Terminate():
+                worker.run(self._group, "signal", self._signal(worker, lambda link: link.signal(signal.SIGTERM)))
+            case Kill():
+                worker.run(self._group, "signal", self._signal(worker, lambda link: link.kill()))
+            case Quarantine(why=why):
+                for gpu in worker.spec.launch.gpus:
+                    if (card := self._gpus.resolve(gpu)) is not None:
+                        self._gpus.quarantined[card.index] = why
+
+    async def _gate(self, worker: Worker) -> None:
+        await wait_until_free(
+            worker.spec.launch, self._gpus, lambda by: self._supervisor.post(worker.name, GateHeld(by))
+        )
+        self._supervisor.post(worker.name, GateOpened())
+
+    async def _spawn(self, worker: Worker, generation: int) -> None:
+        spec = worker.spec
+        outcome = await self._launcher.start(
+            spec, generation, self._supervisor.store.bundle(worker.name), self._taken_ports()
+        )
+        if isinstance(outcome, Exit):
+            self._supervisor.post(worker.name, Ended(generation, outcome))
+        else:
+            self._supervisor.post(worker.name, Spawned(generation, outcome, spec.launch, spec.profile))
+
+    def _taken_ports(self) -> set[int]:
+        workers = self._supervisor.workers.values()
+        side = {w.record.process.nccl_port for w in workers if w.record.process and w.record.process.nccl_port}
+        return side | {w.spec.launch.port for w in workers}
+
+    async def _drain(self, worker: Worker, generation: int) -> None:
+        """Wait until nothing is in flight; where that can't be told, there is nothing to wait for."""
+        surface, key = self._surface(worker)
+        while surface.metrics:
+            sample = await self._prober.scrape(worker, surface, key)
+            if sample is None or not sample.busy:
+                break
+            self._publish_metrics(worker)
+            await asyncio.sleep(DRAIN_PERIOD)
+        self._supervisor.post(worker.name, Drained(generation))
+
+    async def _signal(self, worker: Worker, send: Callable[[ShimLink], Awaitable[None]]) -> None:
+        # A link that is just being made gets a moment: the worker may have been asked to stop while it was spawned.
+        for _ in range(50):
+            if worker.link is not None or worker.record.process is None:
+                break
+            await asyncio.sleep(0.02)
+        if worker.link is None:
+            return  # its shim is gone; `_follow` ends what is left of the tree
+        with contextlib.suppress(ShimError):  # a shim that ends while we speak has ended its tree
+            await send(worker.link)
+
+    # ---- tasks that follow from the phase
+
+    def attend(self, worker: Worker) -> None:
+        record, group = worker.record, self._group
+        if record.process is not None:
+            worker.run_once(group, "link", lambda: self._follow(worker, record))
+        if record.phase is Phase.STARTING and record.process is not None:
+            began = record.process.started_mono
+            if worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation)):
+                worker.start = track(began)
+                worker.run_once(group, "tail", lambda: self._tail(worker, record))
+        else:
+            worker.cancel("ready", "tail")
+        if record.phase is Phase.RUNNING:
+            if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
+                self._remember_start(worker)
+        else:
+            worker.cancel("watch")
+        if record.phase is not Phase.RELEASING:
+            worker.cancel("gate")
+        if record.phase is not Phase.DRAINING:
+            worker.cancel("drain")
+
+    def ended(self, worker: Worker, old: WorkerRecord) -> None:
+        """A process is over: what was its is put away."""
+        worker.metrics, worker.window, worker.start = NO_METRICS, [], None
+        if old.process is not None:
+            remove_tmpdir(old.process.tmpdir)
+
+    async def _follow(self, worker: Worker, record: WorkerRecord) -> None:
+        """Hold the link to a worker's shim until its tree is gone, and tell how it ended."""
+        assert record.process is not None
+        bundle = self._supervisor.store.bundle(worker.name)
+        try:
+            link = await attach(bundle)
+        except ShimError as error:
+            log.warning("worker %s: %s", worker.name, error)
+        else:
+            worker.link = link
+            worker.lost_bytes = link.state.lost_bytes
+            try:
+                await self._listen(worker, link)
+            finally:
+                worker.link = None
+                await link.close()
+        if not await kill_leftovers(record.process):
+            log.error("worker %s: processes outlive SIGKILL, waiting for them", worker.name)
+        end = await asyncio.to_thread(
+            end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=worker.record.phase is Phase.RUNNING
+        )
+        self._supervisor.post(worker.name, Ended(record.generation, end))
+
+    async def _listen(self, worker: Worker, link: ShimLink) -> None:
+        if link.state.gone:
+            return
+        async for message in link.messages():
+            match message:
+                case Gone(lost_bytes=lost):
+                    worker.lost_bytes = lost
+                    return
+                case Lost(lost_bytes=lost):
+                    worker.lost_bytes = lost
+                case Exited():
+                    pass
+
+    async def _await_ready(self, worker: Worker, generation: int) -> None:
+        surface, key = self._surface(worker)
+        await self._prober.until_ready(worker, surface, key, lambda: self._said_ready(worker))
+        self._supervisor.post(worker.name, BecameReady(generation))
+
+    @staticmethod
+    def _said_ready(worker: Worker) -> bool:
+        start = worker.start
+        return start is not None and start.step == "warm-up" and start.fraction == 1.0
+
+    async def _tail(self, worker: Worker, record: WorkerRecord) -> None:
+        assert record.process is not None
+        log_dir = self._launcher.log_dir(worker.name)
+
+        def seen(sighting: Sighting | None) -> None:
+            if worker.start is None:
+                return
+            now = time.monotonic()
+            if sighting is not None:
+                worker.start = advance(worker.start, sighting, now)
+            worker.start, progress = estimate(worker.start, self.remembered.get(worker.spec.profile), now)
+            self._supervisor.post(worker.name, Progressed(record.generation, progress))
+
+        with contextlib.suppress(OSError):  # the log is gone or unreadable: a start can do without its progress
+            await follow_start(log_dir, record.process.log_offset, seen)
+
+    def _remember_start(self, worker: Worker) -> None:
+        if worker.start is None:
+            return
+        took = finish(worker.start, time.monotonic())
+        worker.start = None
+        if self.remembered.get(worker.spec.profile) != took:
+            self.remembered[worker.spec.profile] = took
+            self._supervisor.store.save_startups(self.remembered)
+
+    async def _watch(self, worker: Worker, generation: int) -> None:
+        surface, key = self._surface(worker)
+
+        def told(ready: bool, why: str | None, verdict: Verdict | None) -> None:
+            if verdict is not None:
+                self._supervisor.post(worker.name, Condemned(generation, verdict))
+            elif ready and not worker.record.ready:
+                self._supervisor.post(worker.name, BecameReady(generation))
+            elif not ready and (worker.record.ready or worker.record.reason != why):
+                self._supervisor.post(worker.name, BecameUnready(generation, why or "it does not answer"))
+
+        await self._prober.watch(
+            worker,
+            surface,
+            key,
+            Pulse(self._launcher.log_dir(worker.name)),
+            told=told,
+            measured=lambda: self._publish_metrics(worker),
+        )
+
+    def _publish_metrics(self, worker: Worker) -> None:
+        self._supervisor.journal.change(Change(at=when(time.time()), metrics={worker.name: worker.metrics}))
+
+    def _surface(self, worker: Worker) -> tuple[Surface, str | None]:
+        launch = worker.record.launched or worker.spec.launch
+        key = None
+        with contextlib.suppress(OSError):  # taken away since the start: asked without it, the engine will say 401
+            key, _ = read_secrets(launch)
+        return self._launcher.driver(launch).surface(launch), key

@@ -1,0 +1,253 @@
+"""The one writer. Everything that changes a worker comes through one inbox, one turn at a time:
+
+    input → core.lifecycle.step → record on disk → events told → deadline armed → effects under way
+
+What runs beside a worker (its gate, probes, log follower) follows from its phase alone, so a daemon that adopts workers
+attends to them exactly as the one that started them did.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from qvl.core.inputs import DeadlinePassed, Effect, Input, StartAsked, StopAsked
+from qvl.core.lifecycle import Step, step
+from qvl.daemon import clock
+from qvl.daemon.journal import Journal
+from qvl.daemon.report import worker_status
+from qvl.daemon.store import Store
+from qvl.daemon.worker import Worker
+from qvl.model.event import Change, Severity
+from qvl.model.spec import WorkerSpec
+from qvl.model.worker import Cause, Phase, Wanted, WorkerRecord
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TICK = 1.0
+"""Seconds between housekeeping turns, which also prove to the watchdog that this loop turns."""
+
+
+class Attendant(Protocol):
+    """Carries out effects and keeps the tasks of a worker in step with its phase."""
+
+    def carry_out(self, worker: Worker, effect: Effect) -> None: ...
+
+    def attend(self, worker: Worker) -> None: ...
+
+    def ended(self, worker: Worker, old: WorkerRecord) -> None: ...
+
+
+class Supervisor:
+    """Holds every worker. Its methods are called from its own loop's turns, but for `post`, `ask` and `until`."""
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        self.store = store
+        self.journal = journal
+        self.workers: dict[str, Worker] = {}
+        self.pool_wanted: dict[str, Wanted] = {}
+        self.attendant: Attendant
+        self.on_tick: list[Callable[[], None]] = []
+        self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._waiting: list[tuple[str, Callable[[Worker | None], bool], asyncio.Future[Worker | None]]] = []
+        self._closed = False
+
+    # ---- from outside the loop
+
+    def post(self, name: str, event: Input) -> None:
+        """Hand in what happened to a worker."""
+        self._inbox.put_nowait(lambda: self._feed(name, event))
+
+    async def ask(self, turn: Callable[[], T]) -> T:
+        """Run `turn` in the loop and return what it returns or raises."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def run() -> None:
+            if answer.cancelled():
+                return
+            try:
+                answer.set_result(turn())
+            except Exception as error:  # noqa: BLE001 - handed to the asker, whatever it is
+                answer.set_exception(error)
+
+        self._inbox.put_nowait(run)
+        return await answer
+
+    async def until(self, name: str, predicate: Callable[[Worker | None], bool]) -> Worker | None:
+        """Wait until a worker satisfies `predicate`; it gets None once the worker is forgotten."""
+        worker = self.workers.get(name)
+        if predicate(worker):
+            return worker
+        future: asyncio.Future[Worker | None] = asyncio.get_running_loop().create_future()
+        entry = (name, predicate, future)
+        self._waiting.append(entry)
+        try:
+            return await future
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(entry)
+
+    # ---- the loop
+
+    async def run(self) -> None:
+        """Turn until `close`."""
+        tick = asyncio.get_running_loop().call_later(0, self._tick)
+        try:
+            while not self._closed:
+                (await self._inbox.get())()
+        finally:
+            tick.cancel()
+
+    def close(self) -> None:
+        """Let go: tasks end, workers and their shims go on."""
+
+        def last() -> None:
+            for worker in self.workers.values():
+                worker.cancel_all()
+            self._closed = True
+
+        self._inbox.put_nowait(last)
+
+    def _tick(self) -> None:
+        if not self._closed:
+            self._inbox.put_nowait(self._housekeeping)
+            asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _housekeeping(self) -> None:
+        self.store.retry()
+        for hook in self.on_tick:
+            hook()
+
+    # ---- turns
+
+    def add(self, spec: WorkerSpec, record: WorkerRecord) -> Worker:
+        worker = Worker(spec, record)
+        self.workers[spec.name] = worker
+        self.store.save_record(record, durable=True)
+        return worker
+
+    def enter(self, spec: WorkerSpec) -> Worker:
+        """A worker that was never seen before: what is wanted of it is its pool's will, else `autostart`."""
+        default = Wanted.UP if spec.autostart else Wanted.DOWN
+        wanted = self.pool_wanted.get(spec.pool, default)
+        record = WorkerRecord(
+            name=spec.name, pool=spec.pool, wanted=wanted, profile=spec.profile, since=clock.now().wall
+        )
+        worker = self.add(spec, record)
+        if wanted is Wanted.UP:
+            self._feed(spec.name, StartAsked())
+        else:
+            self.tell(worker)
+        return worker
+
+    def remove(self, name: str) -> None:
+        """Forget a worker once it has stopped."""
+        worker = self.workers[name]
+        worker.removing = True
+        self._feed(name, StopAsked())
+        self._forget_if_done(worker)
+
+    def feed(self, name: str, event: Input) -> None:
+        """An input from within a turn."""
+        self._feed(name, event)
+
+    def take(self, worker: Worker, outcome: Step) -> None:
+        """Make `outcome` of a worker true: on disk, told, armed, under way."""
+        old = worker.record
+        worker.record = outcome.record
+        if outcome.record != old:
+            if not _only_progress(old, outcome.record):
+                self.store.save_record(outcome.record, durable=outcome.record.wanted is not old.wanted)
+            if old.process is not None and outcome.record.process is None:
+                self.attendant.ended(worker, old)
+            self._announce(worker, old)
+        self._arm(worker)
+        self.attendant.attend(worker)
+        for effect in outcome.effects:
+            self.attendant.carry_out(worker, effect)
+        self._wake(worker.name)
+        self._forget_if_done(worker)
+
+    def tell(self, worker: Worker) -> None:
+        """Tell watchers how a worker is now."""
+        self.journal.change(Change(at=clock.wall_of(clock.now().mono), workers=(worker_status(worker),)))
+
+    def _feed(self, name: str, event: Input) -> None:
+        worker = self.workers.get(name)
+        if worker is None:
+            return  # forgotten meanwhile
+        self.take(worker, step(worker.record, worker.spec, event, clock.now()))
+
+    def _arm(self, worker: Worker) -> None:
+        if worker.timer is not None:
+            worker.timer.cancel()
+            worker.timer = None
+        deadline = worker.record.deadline
+        if deadline is not None:
+            loop = asyncio.get_running_loop()  # its clock is CLOCK_MONOTONIC too
+            worker.timer = loop.call_at(deadline.at, self.post, worker.name, DeadlinePassed(deadline.kind))
+
+    def _forget_if_done(self, worker: Worker) -> None:
+        if not worker.removing or worker.record.phase is not Phase.STOPPED or worker.name not in self.workers:
+            return
+        worker.cancel_all()
+        del self.workers[worker.name]
+        self.store.forget(worker.name)
+        now = clock.wall_of(clock.now().mono)
+        self.journal.change(Change(at=now, removed=(worker.name,)))
+        self._wake(worker.name)
+
+    def _wake(self, name: str) -> None:
+        worker = self.workers.get(name)
+        for waited, predicate, future in list(self._waiting):
+            if waited == name and not future.done() and predicate(worker):
+                future.set_result(worker)
+
+    def _announce(self, worker: Worker, old: WorkerRecord) -> None:
+        new = worker.record
+        if new.last_exit is not old.last_exit and new.last_exit is not None:
+            end = new.last_exit
+            how = f"signal {end.signal}" if end.signal is not None else f"code {end.code}"
+            how = "never started" if end.signal is None and end.code is None else how
+            self.journal.publish(
+                "worker.exit",
+                f"ended: {end.cause} ({how})" + (f": {end.evidence}" if end.evidence else ""),
+                severity=Severity.INFO if end.cause is Cause.REQUESTED else Severity.WARNING,
+                worker=new.name,
+                pool=new.pool,
+                data={"cause": end.cause, "code": end.code, "signal": end.signal, "evidence": end.evidence},
+            )
+        if new.phase is not old.phase:
+            self.journal.publish(
+                "worker.phase",
+                f"{old.phase} → {new.phase}" + (f": {new.reason}" if new.reason else ""),
+                severity=Severity.ERROR if new.phase is Phase.FAILED else Severity.INFO,
+                worker=new.name,
+                pool=new.pool,
+                data={"from": old.phase, "to": new.phase, "reason": new.reason, "hint": new.hint},
+            )
+        elif new.ready is not old.ready or (new.reason != old.reason and new.reason and not new.ready):
+            self.journal.publish(
+                "worker.ready",
+                "ready again"
+                if new.ready
+                else f"not ready: {new.reason}"
+                if new.phase is Phase.RUNNING
+                else f"{new.reason}",
+                severity=Severity.INFO if new.ready else Severity.WARNING,
+                worker=new.name,
+                pool=new.pool,
+            )
+        self.tell(worker)
+
+
+def _only_progress(old: WorkerRecord, new: WorkerRecord) -> bool:
+    """Progress comes often and is worth nothing after a restart: it is told, not written."""
+    return new.phase is Phase.STARTING and old == msgspec.structs.replace(
+        new, progress=old.progress, deadline=old.deadline
+    )
