@@ -70,3 +70,15 @@ class VersionInfo(msgspec.Struct, frozen=True):
     python: str
     engines: dict[str, str | None]
     """engine name -> installed version, None where it is not found"""
+
+
+class WhoAmI(msgspec.Struct, frozen=True):
+    """The peer of a connection as the daemon sees it."""
+
+    uid: int
+    gid: int
+    pid: int
+    user: str
+    """Empty where the uid has no name."""
+    role: str
+    """`operator` or `viewer`"""
