@@ -75,16 +75,15 @@ class Card:
         return all(self._free(index) >= wanted for index in self._indexes)
 
     def use(self, running: int) -> None:
-        """Utilization follows the requests that run."""
+        """Utilization follows the requests that run. It is shown once a second at most; see `settle`."""
         self._utilization = min(1.0, 0.4 + 0.05 * running) if running else 0.0
         self._write()
 
-    def pending(self) -> bool:
-        """Whether the newest figures still wait for their turn; `flush` after a second writes them."""
-        return self._written is not None and self._written != (self._bytes(), self._utilization)
-
-    def flush(self) -> None:
+    def settle(self) -> float | None:
+        """Show what had to wait; the seconds after which to ask again, or None when all is shown."""
         self._write()
+        stale = self._written is not None and self._written != (self._bytes(), self._utilization)
+        return max(0.0, self._written_at + _QUIET - time.monotonic()) if stale else None
 
     def leave(self) -> None:
         """Take the files away at a clean end; a killed engine leaves them, as a driver takes a moment."""
@@ -142,10 +141,11 @@ def _held(path: str) -> int:
 
 
 def _start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat, in ticks since boot: with the pid it names one process for good."""
+    """Field 22 of /proc/PID/stat, in ticks since boot: with the pid it names one process. None for a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[19])
+            fields = file.read().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return None
 

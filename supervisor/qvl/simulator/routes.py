@@ -265,15 +265,10 @@ class Routes:
 
     async def _release(self, http: HttpRequest) -> HttpResponse:
         await self._server.release(_tags(http))
-        return await self._done()
+        return answer(None)
 
     async def _resume(self, http: HttpRequest) -> HttpResponse:
         await self._server.resume(_tags(http))
-        return await self._done()
-
-    async def _done(self) -> HttpResponse:
-        if self._server.scheduler.hung:
-            await asyncio.Event().wait()  # nobody is left to answer
         return answer(None)
 
     async def _slow_down(self, http: HttpRequest) -> HttpResponse:

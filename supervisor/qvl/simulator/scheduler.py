@@ -82,6 +82,9 @@ class Scheduler:
     def idle(self) -> bool:
         return not self.running and not self.waiting
 
+    def unfinished(self) -> list[Request]:
+        return [request for request in (*self.running, *self.waiting) if request.finish is None]
+
     def submit(self, request: Request) -> None:
         self.waiting.append(request)
         self._awake.set()
@@ -94,8 +97,8 @@ class Scheduler:
         """End every request whose id begins so; a hung scheduler hears nothing."""
         if self.hung:
             return
-        for request in [*self.waiting, *self.running]:
-            if request.rid.startswith(prefix) and request.finish is None:
+        for request in self.unfinished():
+            if request.rid.startswith(prefix):
                 self._end(request, "abort")
         self.waiting = deque(request for request in self.waiting if request.finish is None)
         self.running = [request for request in self.running if request.finish is None]

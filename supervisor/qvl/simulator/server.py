@@ -5,6 +5,7 @@ It owns the phase, the children and the card, and is the only place that ends th
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -30,6 +31,7 @@ _SETTLE = 5.0
 _COREDUMP_WAIT = 60.0
 _PARKING = 0.4
 _HARD_RESUME = 8.0
+_LAST_BYTES = 1.0  # seconds, not scaled, for the answers that are complete to reach their clients
 _TAGS = frozenset({"kv_cache", "weights", "cuda_graph"})
 
 
@@ -52,13 +54,13 @@ class Server:
             bool(settings.text("speculative_draft_model_path")),
         )
         self.metrics = Metrics(settings.text("served_model_name"))
-        self.scheduler = Scheduler(settings, console, self.metrics, self.card.use)
+        self.scheduler = Scheduler(settings, console, self.metrics, self._on_load)
         routes = Routes(self)
         self.web = HttpServer(routes.answer, routes.began)
         self._children = children
         self._unhealthy = False
-        self._dying = False
         self._interrupted = False
+        self._settling: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -129,13 +131,13 @@ class Server:
     async def release(self, tags: Iterable[str]) -> None:
         wanted = set(tags) or set(_TAGS)
         if not self.scheduler.idle():
-            return self.crash("release-busy")
+            self.crash("release-busy")
         if not self.settings.on("enable_memory_saver"):
             self.console.log(
                 "`release_memory_occupation` will not save memory because torch_memory_saver is not enabled."
             )
         elif wanted & self.released:
-            return self.crash("release-twice")
+            self.crash("release-twice")
         self.scheduler.flush_cache()
         await asyncio.sleep(_PARKING * self.settings.pace)
         self.released |= wanted
@@ -145,10 +147,10 @@ class Server:
     async def resume(self, tags: Iterable[str]) -> None:
         wanted = set(tags) or set(_TAGS)
         if not wanted <= self.released:
-            return self.crash("resume-first")
+            self.crash("resume-first")
         if not self.card.room(wanted):
             await asyncio.sleep(_HARD_RESUME * self.settings.pace)
-            return self.crash("resume-occupied")
+            self.crash("resume-occupied")
         await asyncio.sleep(_PARKING * self.settings.pace)
         self.released -= wanted
         self.card.park(self.released)
@@ -171,28 +173,22 @@ class Server:
             processes.kill_self(-code)
         os._exit(code)
 
-    def crash(self, misuse: str) -> None:
+    def crash(self, misuse: str) -> NoReturn:
         """The scheduler dies of an exception; the parent follows after its diagnostics."""
         self._say(MISUSE[misuse])
         self._die(scheduler_lives=False)
 
-    def _die(self, scheduler_lives: bool) -> None:
-        if not self._dying:
-            self._dying = True
-            self.scheduler.hung = True
-            self.spawn(self._last_words(scheduler_lives))
-
-    async def _last_words(self, scheduler_lives: bool) -> None:
-        """Mute but listening, for 5 s, or for 65 s while a scheduler lives."""
+    def _die(self, scheduler_lives: bool) -> NoReturn:
+        """Mute but listening, for 5 s, or for 65 s while a scheduler lives: SGLang blocks its own event loop here."""
         self.console.log("SIGQUIT received. signum=None, frame=None. It usually means one child failed.", "error")
         self.console.log("Sleeping 5 seconds before crash diagnostics to let GPU activity settle.", "error")
-        await asyncio.sleep(_SETTLE * self.settings.pace)
+        time.sleep(_SETTLE * self.settings.pace)
         wanted = os.environ.get("SGLANG_CUDA_COREDUMP_BEFORE_CRASH", "true").lower() not in ("false", "0", "no")
         if not scheduler_lives:
             self.console.log("No live scheduler processes found; skipping py-spy and CUDA coredump.", "error")
         elif wanted:
             self.console.log("Waiting 60.0 seconds for CUDA coredumps before exiting.", "error")
-            await asyncio.sleep(_COREDUMP_WAIT * self.settings.pace)
+            time.sleep(_COREDUMP_WAIT * self.settings.pace)
         self._log_kill(include_parent=True)
         self.end(-signal.SIGKILL)
 
@@ -227,16 +223,18 @@ class Server:
         self.console.log("SIGTERM received. signum=None frame=None. Draining requests and shutting down...")
         if self._unhealthy:
             self.console.log("Signal SIGTERM received while health check failed. Force exiting.", "error")
-            return self._die(scheduler_lives=True)
+            self._die(scheduler_lives=True)
         while True:
             await asyncio.sleep(_DRAIN_POLL / 2 * self.settings.pace)
-            left = [request.rid for request in (*self.scheduler.running, *self.scheduler.waiting)]
+            left = [request.rid for request in self.scheduler.unfinished() if not request.internal]
             self.console.log(
                 f"Gracefully exiting... Remaining number of requests {len(left)}. "
                 f"Remaining requests remaining_rids={left[:10]}."
             )
-            if not left and not self.web.active:
+            if not left:
                 break
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.web.quiet(), _LAST_BYTES)
         await asyncio.sleep(_SCHEDULER_EXIT * self.settings.pace)
         self._log_kill(include_parent=True)
         self.card.leave()
@@ -260,6 +258,15 @@ class Server:
         self.console.log(f"INFO:     Finished server process [{os.getpid()}]")
         self._log_kill(include_parent=False)
         self.end(0)
+
+    def _on_load(self, running: int) -> None:
+        self.card.use(running)
+        if self._settling is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        again = self.card.settle()
+        self._settling = None if again is None else asyncio.get_running_loop().call_later(again, self._settle)
 
     async def _hang(self) -> None:
         await asyncio.sleep(self.settings.hang_after or 0)

@@ -1,0 +1,24 @@
+"""What the daemon asks of a host's GPUs, whoever answers: the NVIDIA driver or the simulation.
+
+Refuses to decide anything: whether a card is free, busy or unfit is judged by the core.
+"""
+
+from typing import Protocol
+
+from qvl.model.gpu import Gpu, GpuSample
+
+
+class GpuSource(Protocol):
+    """The GPUs of this host. Calls may block; the caller gives them a thread."""
+
+    def inventory(self) -> tuple[Gpu, ...]:
+        """The cards there are, by index."""
+        ...
+
+    def sample(self) -> tuple[GpuSample, ...]:
+        """What each card of the inventory does right now, by index; a card that does not answer is `lost`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever answers; no call comes after it."""
+        ...
