@@ -1,0 +1,208 @@
+"""The Textual program: wires link, store and screens, and does what screens ask for. It shows nothing itself."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from qvl.model.error import QvlError
+from qvl.model.event import Frame as WireFrame
+from qvl.model.event import Snapshot
+from qvl.model.worker import Phase
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from qvl_tui.keys import KEYS, Where, bindings
+from qvl_tui.link import Link, follow
+from qvl_tui.messages import ActWanted, Linked, Received, SwitchWanted
+from qvl_tui.screens.fleet import FleetScreen
+from qvl_tui.screens.frame import Frame
+from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.theme import DARK, LIGHT
+
+BEAT = 2.0
+"""Seconds between two pictures of figures and ages: faster than that nobody reads them."""
+PACE = 0.05
+"""Seconds in which changes of state are gathered into one picture."""
+
+
+class QvlApp(App[None]):
+    TITLE = "qvl"
+    CSS_PATH = "app.tcss"
+    BINDINGS = bindings(Where.EVERYWHERE)
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        owned: bool = False,
+        readonly: bool = False,
+        on_quit: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`owned`: the daemon belongs to this terminal, so that to quit asks first and then calls `on_quit`."""
+        super().__init__()
+        self.link = link
+        self.owned = owned
+        self.on_quit = on_quit
+        self.clock = clock
+        self.store = Store(readonly=readonly)
+        self.due: set[Topic] = set()
+        """What changed since the last picture."""
+        self.animation_level = "none"
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        return FleetScreen(self.store, self.clock)
+
+    def on_mount(self) -> None:
+        self.set_interval(BEAT, self._beat)
+        # The first picture comes before the first import of the HTTP client.
+        self.call_after_refresh(lambda: self.run_worker(self._follow(), name="link"))
+
+    # --- the link -------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        try:
+            await follow(self.link, lambda: self.store.last_event, self)
+        finally:
+            await self.link.close()
+
+    def linked(self, phase: LinkPhase, reason: str = "") -> None:
+        self.post_message(Linked(phase, reason))
+
+    def received(self, frame: WireFrame) -> None:
+        self.post_message(Received(frame, self.clock()))
+
+    def on_linked(self, message: Linked) -> None:
+        self._changed(self.store.linked(message.phase, self.clock(), message.reason))
+
+    def on_received(self, message: Received) -> None:
+        first = self.store.supervisor is None
+        self._changed(self.store.apply(message.frame, message.at) - ({Topic.FIGURES} if not first else set()))
+        if isinstance(message.frame, Snapshot):
+            self.run_worker(self._introduce(), name="introduce", exclusive=True, group="introduce")
+
+    async def _introduce(self) -> None:
+        """What is asked once a connection: who we are to the daemon, and the figures of the last minutes."""
+        try:
+            self.store.role = (await self.link.whoami()).role
+            self._changed({Topic.STATE} | self.store.seed(await self.link.history()))
+        except QvlError as error:
+            self.log.warning(error.message)
+
+    # --- pictures -------------------------------------------------------------------------------------------------
+
+    def _changed(self, topics: set[Topic]) -> None:
+        if topics and not self.due:
+            self.set_timer(PACE, self._paint)
+        self.due |= topics
+
+    def _paint(self) -> None:
+        topics, self.due = self.due, set()
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame):
+                screen.show(topics)
+
+    def _beat(self) -> None:
+        self.store.publish()
+        self._changed({Topic.FIGURES, Topic.LINK} | self.store.expire(self.clock()))
+
+    # --- acts -----------------------------------------------------------------------------------------------------
+
+    def on_act_wanted(self, message: ActWanted) -> None:
+        self.run_worker(self._act(message.verb, message.worker))
+
+    async def _act(self, verb: str, worker: str) -> None:
+        self._changed(self.store.ask(verb, (worker,), self.clock()))
+        try:
+            accepted = await self.link.act(verb, worker)
+        except QvlError as error:
+            self._changed(self.store.refused((worker,)))
+            self._tell(error)
+        else:
+            self._changed(self.store.accepted((worker,), accepted.seq))
+
+    def on_switch_wanted(self, message: SwitchWanted) -> None:
+        self.run_worker(self._switch(message.pool, message.profile))
+
+    async def _switch(self, pool: str, profile: str) -> None:
+        try:
+            accepted = await self.link.switch(pool, profile)
+        except QvlError as error:
+            self._tell(error)
+        else:
+            self.notify(accepted.message, timeout=4)
+
+    def _tell(self, error: QvlError) -> None:
+        self.notify(f"{error.message}\n→ {error.hint}" if error.hint else error.message, severity="error", timeout=10)
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def action_log(self, worker: str) -> None:
+        from qvl_tui.screens.logs import LogScreen
+
+        self.push_screen(LogScreen(self.store, self.clock, self.link, worker))
+
+    def action_profiles(self, pool: str) -> None:
+        from qvl_tui.screens.switch import SwitchScreen
+
+        def chosen(profile: str | None) -> None:
+            if profile is not None:
+                self.post_message(SwitchWanted(pool, profile))
+
+        self.push_screen(SwitchScreen(self.store, self.link, pool), chosen)
+
+    def action_help(self) -> None:
+        from qvl_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_theme(self) -> None:
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def action_leave(self) -> None:
+        """Quit. The workers are the daemon's: they end only with a daemon that is this terminal's own."""
+        if not self.owned:
+            self.exit()
+            return
+        from qvl_tui.screens.confirm import ConfirmScreen
+
+        up = sum(worker.phase not in (Phase.STOPPED, Phase.FAILED) for worker in self.store.workers.values())
+        lines = [f"The daemon runs in this terminal and ends with it, and so do its workers ({up} up)."]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                if self.on_quit is not None:
+                    self.on_quit()
+                self.exit()
+
+        self.push_screen(ConfirmScreen("quit, and end the daemon?", lines, yes="quit"), answered)
+
+    async def action_quit(self) -> None:
+        self.action_leave()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette: every key that does something here, and each worker's log."""
+        for key in KEYS:
+            local = isinstance(screen, Frame) and key.where is screen.where
+            if key.id != "app.palette" and (local or key.where is Where.EVERYWHERE):
+                action = key.action
+                node = screen if local else self
+                yield SystemCommand(key.label or key.tooltip, key.tooltip, lambda a=action, n=node: self._run(a, n))
+        for name in self.store.workers:
+            yield SystemCommand(f"log {name}", "live log", lambda name=name: self.action_log(name))
+
+    def _run(self, action: str, node: "Screen[object] | App[None]") -> None:
+        self.call_later(self.run_action, action, node)
+
+
+def run(socket: Path, *, owned: bool = False, readonly: bool = False, on_quit: Callable[[], None] | None = None) -> int:
+    """Show the daemon behind `socket` until the user leaves; answers the exit code."""
+    from qvl_tui.wire import SocketLink
+
+    app = QvlApp(SocketLink(socket), owned=owned, readonly=readonly, on_quit=on_quit)
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,100 @@
+"""Every key, once. The bindings, the footer, the help screen, the command palette and the README table are all made
+from this table, so they can't disagree. Each has an id, by which a user's keymap can give it another key."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding
+
+
+class Where(StrEnum):
+    EVERYWHERE = "everywhere"
+    FLEET = "fleet"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    id: str
+    keys: str
+    """Names of Textual, comma-separated; the first that `shown` does not replace is what people are told."""
+    shown: str
+    action: str
+    label: str
+    """One word for the footer; empty: not in the footer."""
+    tooltip: str
+    where: Where
+    acts: bool = False
+    """Changes something: needs an operator."""
+
+
+KEYS: tuple[Key, ...] = (
+    Key("fleet.log", "enter,l", "⏎", "open_log", "log", "live log of the worker", Where.FLEET),
+    Key("fleet.start", "s", "s", "act('start')", "start", "start the worker", Where.FLEET, acts=True),
+    Key("fleet.stop", "S", "S", "act('stop')", "stop", "stop the worker; asks first", Where.FLEET, acts=True),
+    Key(
+        "fleet.restart", "r", "r", "act('restart')", "restart", "restart the worker; asks first", Where.FLEET, acts=True
+    ),
+    Key(
+        "fleet.switch",
+        "p",
+        "p",
+        "switch",
+        "profile",
+        "switch the pool's profile; shows the plan first",
+        Where.FLEET,
+        acts=True,
+    ),
+    Key("fleet.filter", "slash", "/", "filter", "filter", "show only workers that match", Where.FLEET),
+    Key("fleet.clear", "escape", "Esc", "escape", "", "drop the filter", Where.FLEET),
+    Key("fleet.down", "down,j", "↓ j", "move(1)", "", "next worker", Where.FLEET),
+    Key("fleet.up", "up,k", "↑ k", "move(-1)", "", "previous worker", Where.FLEET),
+    Key("fleet.first", "g,home", "g", "edge(-1)", "", "first worker", Where.FLEET),
+    Key("fleet.last", "G,end", "G", "edge(1)", "", "last worker", Where.FLEET),
+    Key("fleet.older", "pageup", "PgUp", "events(-1)", "", "older events", Where.FLEET),
+    Key("fleet.newer", "pagedown", "PgDn", "events(1)", "", "newer events", Where.FLEET),
+    Key("log.back", "escape,h", "Esc", "back", "back", "back to the fleet", Where.LOG),
+    Key("log.follow", "f,G,end", "f", "follow", "follow", "to the end, and follow what is written", Where.LOG),
+    Key("log.pause", "space", "Space", "pause", "pause", "hold the view still; nothing is lost", Where.LOG),
+    Key("log.error", "e", "e", "error(-1)", "last error", "the error line before", Where.LOG),
+    Key("log.next", "E", "E", "error(1)", "", "the error line after", Where.LOG),
+    Key("log.down", "down,j", "↓ j", "scroll(1)", "", "a line down", Where.LOG),
+    Key("log.up", "up,k", "↑ k", "scroll(-1)", "", "a line up; pauses", Where.LOG),
+    Key("log.page_down", "pagedown,ctrl+d", "PgDn", "page(1)", "", "a page down", Where.LOG),
+    Key("log.page_up", "pageup,ctrl+u", "PgUp", "page(-1)", "", "a page up; pauses", Where.LOG),
+    Key("log.first", "g,home", "g", "top", "", "first line that is kept", Where.LOG),
+    Key("log.right", "right", "→", "sideways(1)", "", "further right in long lines", Where.LOG),
+    Key("log.left", "left", "←", "sideways(-1)", "", "back left", Where.LOG),
+    Key("app.help", "question_mark,f1", "?", "app.help", "help", "all keys", Where.EVERYWHERE),
+    Key("app.palette", "colon", ":", "app.command_palette", "", "command palette; Ctrl+P as well", Where.EVERYWHERE),
+    Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "dark or light", Where.EVERYWHERE),
+    Key("app.quit", "q", "q", "app.leave", "quit", "leave; workers go on", Where.EVERYWHERE),
+)
+
+
+def keys(*where: Where) -> Iterator[Key]:
+    return (key for key in KEYS if key.where in where)
+
+
+Bindings = list[Binding | tuple[str, str] | tuple[str, str, str]]
+
+
+def bindings(where: Where) -> Bindings:
+    return [
+        Binding(key.keys, key.action, key.label or key.tooltip, id=key.id, key_display=key.shown, tooltip=key.tooltip)
+        for key in keys(where)
+    ]
+
+
+def footer(where: Where) -> list[Key]:
+    return [key for key in keys(where, Where.EVERYWHERE) if key.label]
+
+
+def table() -> str:
+    """The keys as a Markdown table, for the README."""
+    rows = ["| key | on | does |", "|---|---|---|"]
+    for key in KEYS:
+        note = " (operators)" if key.acts else ""
+        rows.append(f"| `{key.shown}` | {key.where} | {key.tooltip}{note} |")
+    return "\n".join(rows)

@@ -1,0 +1,98 @@
+"""The way to the daemon: what the interface needs of it (`Link`), and the loop that keeps it (`follow`).
+
+The loop connects, hands on every frame, and after a loss comes back by itself from the last event it holds. It decides
+nothing about what is shown. `qvl_tui.wire` has the Link over the daemon's socket; tests script one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.error import QvlError
+from qvl.model.event import Frame
+from qvl.model.plan import Plan
+
+from qvl_tui.store import LinkPhase
+
+SILENCE = 15.0
+"""Seconds without a frame (the daemon sends a heartbeat each 5 s) after which a connection counts as dead."""
+
+
+class Chunk(NamedTuple):
+    """A piece of a worker's log; `offset` is the absolute place of its first byte."""
+
+    offset: int
+    data: bytes
+
+
+class Link(Protocol):
+    """All methods raise QvlError: UNREACHABLE where there is no daemon, anything else where it refuses."""
+
+    where: str
+    """What is connected to, for a sentence."""
+
+    def events(self, since: int) -> AsyncIterator[Frame]:
+        """A Snapshot, the events after `since`, then what happens, Change frames included."""
+        ...
+
+    def log(self, worker: str, *, lines: int, since: int | None) -> AsyncIterator[Chunk]:
+        """The log from `since` on, or its last `lines`; goes on with what is written."""
+        ...
+
+    async def whoami(self) -> WhoAmI: ...
+    async def history(self) -> History: ...
+    async def profiles(self) -> tuple[ProfileInfo, ...]: ...
+    async def act(self, verb: str, worker: str) -> Accepted: ...
+    async def plan_switch(self, pool: str, profile: str) -> Plan: ...
+    async def switch(self, pool: str, profile: str) -> Accepted: ...
+    async def close(self) -> None: ...
+
+
+def delays() -> Iterator[float]:
+    """Seconds to wait before each further attempt: quick at first, since a daemon that restarts is back in a second,
+    and never longer than one is willing to look at a banner."""
+    delay = 0.2
+    while True:
+        yield delay
+        delay = min(delay * 1.6, 5.0)
+
+
+class Listener(Protocol):
+    """Who is told by `follow`. None of these may block."""
+
+    def linked(self, phase: LinkPhase, reason: str = "") -> None: ...
+    def received(self, frame: Frame) -> None: ...
+
+
+async def follow(
+    link: Link, since: Callable[[], int], listener: Listener, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Keep the stream of `link` for ever; `since` tells where to resume. Ends only by cancellation."""
+    waits = delays()
+    while True:
+        heard = False
+        try:
+            async for frame in _audible(link.events(since())):
+                if not heard:
+                    heard, waits = True, delays()
+                    listener.linked(LinkPhase.UP)
+                listener.received(frame)
+            reason = "the daemon closed the connection"
+        except QvlError as error:
+            reason = error.message
+        except TimeoutError:
+            reason = f"no word for {SILENCE:.0f} s"
+        listener.linked(LinkPhase.DOWN, reason)
+        await sleep(next(waits))
+
+
+async def _audible(frames: AsyncIterator[Frame]) -> AsyncIterator[Frame]:
+    """The frames, or TimeoutError after a silence: a daemon that is stopped or stuck keeps its socket open."""
+    while True:
+        async with asyncio.timeout(SILENCE):
+            try:
+                frame = await anext(frames)
+            except StopAsyncIteration:
+                return
+        yield frame

@@ -1,0 +1,65 @@
+"""What every full screen has: two lines at the top on how things are, one at the bottom on what to press."""
+
+from collections.abc import Callable, Iterable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from qvl_tui.keys import Where
+from qvl_tui.paint import Line
+from qvl_tui.store import Store, Topic
+from qvl_tui.widgets.banner import banner
+from qvl_tui.widgets.canvas import Canvas
+from qvl_tui.widgets.footer import footer_line, key_at
+from qvl_tui.widgets.header import header
+
+Clock = Callable[[], float]
+
+
+class Frame(Screen[None]):
+    where: Where = Where.FLEET
+    AUTO_FOCUS = ""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        super().__init__()
+        self.store = store
+        self.clock = clock
+
+    def compose(self) -> ComposeResult:
+        yield Canvas("header", "bar")
+        yield Canvas("banner", "bar")
+        yield from self.body()
+        yield Canvas("footer", "bar")
+
+    def body(self) -> Iterable[Widget]:
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.show(set(Topic))
+
+    def on_resize(self) -> None:
+        self.show(set(Topic))
+
+    def show(self, topics: set[Topic]) -> None:
+        """Repaint what these topics may have changed; the canvases find out what really did."""
+        width = self.size.width
+        self.set_class(not self.store.live, "-stale")
+        self.canvas("header").show((self.header(width),))
+        self.canvas("banner").show((self.banner(width),))
+        self.canvas("footer").show((footer_line(self.where, width, self.store.may_act),))
+
+    def header(self, width: int) -> Line:
+        return header(self.store, self.clock(), width)
+
+    def banner(self, width: int) -> Line:
+        return banner(self.store, self.clock(), width)
+
+    def canvas(self, id: str) -> Canvas:
+        return self.query_one(f"#{id}", Canvas)
+
+    @on(Canvas.Picked, "#footer")
+    async def _pressed(self, event: Canvas.Picked) -> None:
+        if key := key_at(self.where, self.size.width, event.x):
+            await self.run_action(key.action)

@@ -1,0 +1,286 @@
+"""The only state of the interface: what the daemon told, how old it is, and what was asked of it but is not confirmed.
+
+It is changed by frames, by word of the link and by acts that were sent, and never guesses: an act leaves a worker as
+it was until the daemon says otherwise. Time comes in as an argument (`mono`, seconds of any monotonic clock), and
+nothing here knows a screen.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from qvl.model.api import History
+from qvl.model.event import Change, Event, Frame, Heartbeat, Lost, Snapshot
+from qvl.model.gpu import GpuSample
+from qvl.model.status import PoolStatus, SupervisorStatus, WorkerMetrics, WorkerStatus
+from qvl.model.worker import Wanted
+
+KEPT_EVENTS = 500
+KEPT_SAMPLES = 120
+UNCONFIRMED_FOR = 30.0
+"""Seconds after which an act that changed nothing is no longer shown as asked."""
+
+
+class Topic(StrEnum):
+    """What a frame may have changed; a screen repaints by topic."""
+
+    LINK = "link"
+    STATE = "state"
+    FIGURES = "figures"
+    EVENTS = "events"
+
+
+class LinkPhase(StrEnum):
+    CONNECTING = "connecting"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    phase: LinkPhase = LinkPhase.CONNECTING
+    since: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An act on one worker that was sent; `mark` is what the worker was when it was asked."""
+
+    verb: str
+    at: float
+    mark: tuple[object, ...]
+    seq: int | None = None
+    """The daemon took it in at this event; None until it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What moves all the time, as of one moment: screens show this, so that figures change at a reader's pace while
+    states are told at once."""
+
+    metrics: dict[str, WorkerMetrics] = field(default_factory=dict)
+    gpus: tuple[GpuSample, ...] = ()
+    series: dict[tuple[str, str], tuple[float | None, ...]] = field(default_factory=dict)
+    """(worker name or `gpu:INDEX`, figure) -> samples, oldest first"""
+
+    def samples(self, subject: str, figure: str) -> tuple[float | None, ...]:
+        return self.series.get((subject, figure), ())
+
+
+@dataclass(slots=True)
+class Store:
+    supervisor: SupervisorStatus | None = None
+    pools: tuple[PoolStatus, ...] = ()
+    workers: dict[str, WorkerStatus] = field(default_factory=dict)
+    gpus: tuple[GpuSample, ...] = ()
+    metrics: dict[str, WorkerMetrics] = field(default_factory=dict)
+    series: dict[tuple[str, str], deque[float | None]] = field(default_factory=dict)
+    shown: Figures = Figures()
+    """The figures as last published."""
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    asked: dict[str, Asked] = field(default_factory=dict)
+    link: LinkState = LinkState()
+    role: str | None = None
+    """`operator` or `viewer` by the daemon's word; None until it told."""
+    readonly: bool = False
+    """The user asked to look only."""
+    seq: int = 0
+    """The newest event that this store knows of."""
+    last_event: int = 0
+    """The newest event that this store holds: where a new stream resumes."""
+    lost: int = 0
+    heard_at: float | None = None
+    """`mono` of the newest frame."""
+    told_at: datetime | None = None
+    """The daemon's clock in that frame."""
+    _gap_counted: bool = False
+
+    # --- what was heard -------------------------------------------------------------------------------------------
+
+    def apply_all(self, frames: Iterable[tuple[float, Frame]]) -> set[Topic]:
+        topics: set[Topic] = set()
+        for mono, frame in frames:
+            topics |= self.apply(frame, mono)
+        return topics
+
+    def apply(self, frame: Frame, mono: float) -> set[Topic]:
+        """Take in one frame that arrived at `mono`; answers what it may have changed."""
+        self.heard_at = mono
+        match frame:
+            case Snapshot():
+                topics = self._snapshot(frame)
+            case Event():
+                topics = self._event(frame)
+            case Change():
+                topics = self._change(frame)
+            case Heartbeat():
+                self.told_at, self.seq = frame.at, max(self.seq, frame.seq)
+                topics = set()
+            case Lost():
+                self.lost += frame.lost
+                self._gap_counted = True
+                topics = {Topic.EVENTS}
+            case _:
+                assert_never(frame)
+        if self._confirm():
+            topics.add(Topic.STATE)
+        return topics
+
+    def _snapshot(self, frame: Snapshot) -> set[Topic]:
+        status = frame.status
+        if frame.seq < self.last_event:
+            # The numbering began anew (a new state directory): what we hold belongs to another daemon's life.
+            self.events.clear()
+            self.last_event, self._gap_counted = 0, True
+        self.told_at, self.seq = frame.at, frame.seq
+        self.supervisor, self.pools, self.gpus = status.supervisor, status.pools, status.gpus
+        self.workers = {worker.name: worker for worker in status.workers}
+        self.metrics = {worker.name: worker.metrics for worker in status.workers}
+        self._forget_strangers()
+        self._sample(self.metrics, self.gpus)
+        self.publish()
+        return {Topic.STATE, Topic.FIGURES, Topic.EVENTS}
+
+    def _event(self, event: Event) -> set[Topic]:
+        if event.seq <= self.last_event:
+            return set()
+        if self.last_event and not self._gap_counted:
+            self.lost += event.seq - self.last_event - 1
+        self._gap_counted = False
+        self.last_event = event.seq
+        self.seq = max(self.seq, event.seq)
+        self.events.append(event)
+        return {Topic.EVENTS}
+
+    def _change(self, change: Change) -> set[Topic]:
+        topics: set[Topic] = set()
+        self.told_at = change.at
+        if change.workers or change.removed:
+            self.workers |= {worker.name: worker for worker in change.workers}
+            self.metrics |= {worker.name: worker.metrics for worker in change.workers}
+            for name in change.removed:
+                self.workers.pop(name, None)
+            self._forget_strangers()
+            topics |= {Topic.STATE, Topic.FIGURES}
+        if change.pools is not None:
+            self.pools = change.pools
+            topics.add(Topic.STATE)
+        if change.supervisor is not None:
+            self.supervisor = change.supervisor
+            topics.add(Topic.STATE)
+        if change.gpus is not None:
+            before = [(gpu.uuid, gpu.health) for gpu in self.gpus]
+            self.gpus = change.gpus
+            topics.add(Topic.FIGURES)
+            if before != [(gpu.uuid, gpu.health) for gpu in change.gpus]:
+                topics.add(Topic.STATE)
+        fresh = {name: figures for name, figures in change.metrics.items() if name in self.workers}
+        self.metrics |= fresh
+        if fresh or change.gpus is not None:
+            self._sample(fresh, change.gpus or ())
+            topics.add(Topic.FIGURES)
+        return topics
+
+    def _forget_strangers(self) -> None:
+        known = self.workers.keys()
+        self.metrics = {name: figures for name, figures in self.metrics.items() if name in known}
+        self.asked = {name: asked for name, asked in self.asked.items() if name in known}
+        for key in [key for key in self.series if not key[0].startswith("gpu:") and key[0] not in known]:
+            del self.series[key]
+
+    def _sample(self, metrics: dict[str, WorkerMetrics], gpus: tuple[GpuSample, ...]) -> None:
+        for name, figures in metrics.items():
+            self._samples(name, "tokens_per_s").append(figures.tokens_per_s)
+        for gpu in gpus:
+            self._samples(f"gpu:{gpu.index}", "utilization").append(gpu.utilization)
+
+    def publish(self) -> None:
+        """Let the newest figures be seen."""
+        series = {key: tuple(samples) for key, samples in self.series.items()}
+        self.shown = Figures(dict(self.metrics), self.gpus, series)
+
+    def _samples(self, subject: str, figure: str) -> deque[float | None]:
+        return self.series.setdefault((subject, figure), deque(maxlen=KEPT_SAMPLES))
+
+    def seed(self, history: History) -> set[Topic]:
+        """Begin the sparklines with the daemon's memory, so that a screen just opened shows the last minutes."""
+        for name, figures in history.workers.items():
+            if name in self.workers and (values := figures.get("tokens_per_s")):
+                self.series[name, "tokens_per_s"] = deque(values, maxlen=KEPT_SAMPLES)
+        for index, figures in history.gpus.items():
+            if values := figures.get("utilization"):
+                self.series[f"gpu:{index}", "utilization"] = deque(values, maxlen=KEPT_SAMPLES)
+        self.publish()
+        return {Topic.FIGURES}
+
+    # --- the link -------------------------------------------------------------------------------------------------
+
+    def linked(self, phase: LinkPhase, mono: float, reason: str = "") -> set[Topic]:
+        """`since` is when the phase began: a further failed attempt only brings its reason."""
+        since = self.link.since if self.link.phase is phase else mono
+        self.link = LinkState(phase, since, reason)
+        return {Topic.LINK, Topic.STATE}
+
+    @property
+    def live(self) -> bool:
+        return self.link.phase is LinkPhase.UP
+
+    def age(self, mono: float) -> float | None:
+        """Seconds since the daemon was last heard; None before the first frame."""
+        return None if self.heard_at is None else max(0.0, mono - self.heard_at)
+
+    def now(self, mono: float) -> datetime | None:
+        """The daemon's clock: countdowns stay right where ours is wrong."""
+        if self.told_at is None or self.heard_at is None:
+            return None
+        return self.told_at + timedelta(seconds=mono - self.heard_at)
+
+    # --- acts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def may_act(self) -> bool:
+        return not self.readonly and self.role != "viewer"
+
+    def ask(self, verb: str, names: Iterable[str], mono: float) -> set[Topic]:
+        for name in names:
+            if worker := self.workers.get(name):
+                self.asked[name] = Asked(verb, mono, _mark(worker))
+        return {Topic.STATE}
+
+    def accepted(self, names: Iterable[str], seq: int) -> set[Topic]:
+        for name in names:
+            if name in self.asked:
+                self.asked[name] = replace(self.asked[name], seq=seq)
+        self._confirm()
+        return {Topic.STATE}
+
+    def refused(self, names: Iterable[str]) -> set[Topic]:
+        for name in names:
+            self.asked.pop(name, None)
+        return {Topic.STATE}
+
+    def expire(self, mono: float) -> set[Topic]:
+        """Forget what was asked so long ago that nothing will come of it."""
+        old = [name for name, asked in self.asked.items() if mono - asked.at > UNCONFIRMED_FOR]
+        return self.refused(old) if old else set()
+
+    def _confirm(self) -> bool:
+        """An act is confirmed when its worker moved, or when the daemon is past it and the worker is as was asked."""
+        done = [name for name, asked in self.asked.items() if self._confirmed(self.workers[name], asked)]
+        for name in done:
+            del self.asked[name]
+        return bool(done)
+
+    def _confirmed(self, worker: WorkerStatus, asked: Asked) -> bool:
+        if _mark(worker) != asked.mark:
+            return True
+        as_asked = {"start": Wanted.UP, "stop": Wanted.DOWN}.get(asked.verb) == worker.wanted
+        return as_asked and asked.seq is not None and self.seq >= asked.seq
+
+
+def _mark(worker: WorkerStatus) -> tuple[object, ...]:
+    return worker.wanted, worker.phase, worker.pid, worker.since

@@ -1,0 +1,85 @@
+"""A widget that shows lines and repaints only the cells that differ: over SSH each cell counts, and what does not move
+must not flicker. It knows no store and no keys."""
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from qvl_tui.paint import Line, Tone, differences, length
+
+
+class Canvas(ScrollView, can_focus=False):
+    COMPONENT_CLASSES = {f"tone-{tone}" for tone in Tone} | {"canvas--mark"}
+
+    class Picked(Message):
+        """A line was clicked; `x` is the cell in it."""
+
+        def __init__(self, canvas: "Canvas", line: int, x: int) -> None:
+            super().__init__()
+            self.canvas = canvas
+            self.line = line
+            self.x = x
+
+        @property
+        def control(self) -> "Canvas":
+            return self.canvas
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.lines: tuple[Line, ...] = ()
+        self.marked: int | None = None
+        self.anchor_end = False
+        """Stay at the last line while it is in view."""
+
+    def show(self, lines: tuple[Line, ...], marked: int | None = None) -> None:
+        """Show these lines from now on, one of them marked."""
+        before, self.lines = self.lines, lines
+        marks, self.marked = {self.marked, marked} if self.marked != marked else set(), marked
+        if len(before) != len(lines):
+            at_end = self.scroll_y >= self.max_scroll_y
+            self.virtual_size = Size(0, len(lines))
+            if self.anchor_end and at_end:
+                self.scroll_to(y=self.max_scroll_y, animate=False)
+        left, top = self.scroll_offset
+        regions = [Region(0, row - top, self.size.width, 1) for row in marks if row is not None]
+        for row in range(max(len(before), len(lines))):
+            old = before[row] if row < len(before) else ()
+            new = lines[row] if row < len(lines) else ()
+            regions += [Region(x - left, row - top, size, 1) for x, size in differences(old, new)]
+        visible = self.size.region
+        dirty = [region for each in regions if (region := each.intersection(visible))]
+        if dirty:
+            self.refresh(*dirty)
+
+    def reveal(self, row: int) -> None:
+        """Scroll as little as brings this line into view."""
+        top, height = self.scroll_offset.y, self.size.height
+        if not top <= row < top + height:
+            self.scroll_to(y=row if row < top else row - height + 1, animate=False)
+
+    def page(self, pages: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + pages * max(1, self.size.height - 1), animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        row = y + self.scroll_offset.y
+        width = self.size.width
+        base = self.rich_style
+        if row == self.marked:
+            base += self.get_component_rich_style("canvas--mark", partial=True)
+        if row >= len(self.lines):
+            return Strip.blank(width, base)
+        line = self.lines[row]
+        segments = [Segment(text, base + self._style(tone)) for text, tone in line]
+        return Strip(segments, length(line)).adjust_cell_length(width, base)
+
+    def _style(self, tone: Tone) -> Style:
+        return self.get_component_rich_style(f"tone-{tone}", partial=True)
+
+    def on_click(self, event: object) -> None:
+        from textual.events import Click
+
+        if isinstance(event, Click):
+            self.post_message(self.Picked(self, event.y + self.scroll_offset.y, event.x))

@@ -1,0 +1,67 @@
+"""What the table has no room for: where the selected worker serves, why its last process ended, what to do."""
+
+from datetime import datetime
+
+from qvl.model.status import ExitStatus, WorkerStatus
+
+from qvl_tui.format import clock, duration
+from qvl_tui.paint import BLANK, Line, Tone, cut, left, wrap
+from qvl_tui.sentences import state, why
+from qvl_tui.store import Store
+
+_LABEL = 11
+
+
+def detail_lines(worker: WorkerStatus | None, store: Store, now: datetime | None, width: int) -> tuple[Line, ...]:
+    if worker is None:
+        return (((" no worker is selected", Tone.FAINT),),)
+    known = state(worker)
+    since = None if now is None else duration((now - worker.since).total_seconds())
+    lines: list[Line] = [
+        ((" " + worker.name, Tone.STRONG), ("  ", Tone.TEXT), (f"{known.glyph} {known.word}", known.tone))
+        + (((f" for {since}", Tone.MUTED),) if since else ()),
+        BLANK,
+    ]
+    reason = why(worker, now)
+    if reason:
+        lines += _field("now", reason, width, known.tone if known.tone in (Tone.WARN, Tone.BAD) else Tone.TEXT)
+    if worker.hint and worker.hint not in reason:
+        lines += _field("do", worker.hint, width, Tone.ACCENT)
+    lines += _field("endpoint", worker.endpoint or "—", width)
+    lines += _field("runs", f"{worker.profile} on {worker.engine}", width)
+    lines += _field("process", f"pid {worker.pid}" if worker.pid else "none", width)
+    if worker.restarts:
+        budget = f" of {worker.max_restarts}" if worker.max_restarts else ""
+        lines += _field("restarts", f"{worker.restarts}{budget}", width, Tone.WARN)
+    for drift in worker.drift:
+        lines += _field("drift", drift, width, Tone.WARN)
+    if figures := store.shown.metrics.get(worker.name):
+        hits = None if figures.cache_hit_rate is None else f"{figures.cache_hit_rate:.0%} of prompts from cache"
+        accepted = None if figures.accept_length is None else f"{figures.accept_length:.1f} tokens accepted a step"
+        for text in filter(None, (hits, accepted)):
+            lines += _field("engine", text, width)
+    if worker.last_exit:
+        lines += [BLANK, *_exit(worker.last_exit, width)]
+    return tuple(lines)
+
+
+def _exit(last: ExitStatus, width: int) -> list[Line]:
+    how = f"signal {last.signal}" if last.signal is not None else f"exit {last.code}" if last.code is not None else ""
+    told = ", ".join(filter(None, (last.cause.value, how, clock(last.at))))
+    lines = _field("last exit", told, width)
+    if last.evidence:
+        lines += _field("evidence", last.evidence, width, Tone.MUTED)
+    if last.hint:
+        lines += _field("hint", last.hint, width, Tone.ACCENT)
+    return lines
+
+
+def _field(label: str, text: str, width: int, tone: Tone = Tone.TEXT, most: int = 4) -> list[Line]:
+    """A label and its text, wrapped to at most `most` lines."""
+    room = max(width - _LABEL - 2, 8)
+    wrapped = wrap(text, room) or [""]
+    if len(wrapped) > most:
+        wrapped = [*wrapped[: most - 1], cut(" ".join(wrapped[most - 1 :]), room)]
+    return [
+        ((left(f" {label}" if n == 0 else "", _LABEL + 1), Tone.FAINT), (part, tone)) for n, part in enumerate(wrapped)
+    ]

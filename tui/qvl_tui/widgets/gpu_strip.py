@@ -1,0 +1,127 @@
+"""The cards: as much of each as the room allows, down to a few cells where there are sixteen."""
+
+from collections.abc import Callable
+
+from qvl.model.gpu import GpuSample
+from qvl.model.status import WorkerStatus
+
+from qvl_tui.format import bar, percent, share, size, spark, used_of
+from qvl_tui.paint import Line, Tone, left, pad, right
+from qvl_tui.store import Store
+
+Cell = Callable[[GpuSample, Store, int], Line]
+
+
+def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
+    """The strip in at most `most` lines where that can be: a card a line if it fits, else several a line."""
+    gpus = store.shown.gpus
+    if not gpus:
+        return ()
+    for cell, least in ((_full, 76), (_short, 36), (_tiny, 18)):
+        across = 1 if cell is _full else max(1, width // least)
+        if -(-len(gpus) // across) <= most and width >= least:
+            break
+    rows = -(-len(gpus) // across)
+    room = width // across
+    return tuple(
+        tuple(span for gpu in gpus[row::rows] for span in pad(cell(gpu, store, room), room)) for row in range(rows)
+    )
+
+
+def _full(gpu: GpuSample, store: Store, width: int) -> Line:
+    wide = width >= 110
+    meter = 28 if wide else 12
+    return (
+        (f" {gpu.index:>2} ", Tone.MUTED),
+        *(((left(_model(gpu.name), 14), Tone.MUTED),) if wide else ()),
+        *_memory(gpu, meter),
+        (right(used_of(gpu.memory_used, gpu.memory_total), 12), Tone.TEXT),
+        ("   ", Tone.TEXT),
+        (
+            left(
+                spark(store.shown.samples(f"gpu:{gpu.index}", "utilization"), 20 if wide else 8, 1.0), 20 if wide else 8
+            ),
+            Tone.ACCENT,
+        ),
+        (right(percent(gpu.utilization), 5), Tone.TEXT),
+        (right(_degrees(gpu), 7), _heat(gpu)),
+        (right(_watts(gpu), 8), Tone.MUTED),
+        ("  ", Tone.TEXT),
+        *_trouble(gpu, store),
+    )
+
+
+def _short(gpu: GpuSample, store: Store, width: int) -> Line:
+    bad = gpu.health != "ok" or strangers(gpu, store)
+    return (
+        (f" {gpu.index:>2} ", Tone.MUTED),
+        *_memory(gpu, 8),
+        (right(percent(share(gpu.memory_used, gpu.memory_total)), 5), Tone.TEXT),
+        (" ", Tone.TEXT),
+        (_load(gpu, store, 4), Tone.ACCENT),
+        (right(percent(gpu.utilization), 5), Tone.TEXT),
+        (right(_degrees(gpu), 6), _heat(gpu)),
+        *(_trouble(gpu, store) if bad else ()),
+    )
+
+
+def _tiny(gpu: GpuSample, store: Store, width: int) -> Line:
+    mark = ("✕", Tone.BAD) if gpu.health != "ok" else ("▲", Tone.WARN) if strangers(gpu, store) else (" ", Tone.TEXT)
+    return (
+        (f" {gpu.index:>2} ", Tone.MUTED),
+        *_memory(gpu, 4),
+        (right(percent(gpu.utilization), 5), Tone.TEXT),
+        (right(_degrees(gpu), 4), _heat(gpu)),
+        mark,
+    )
+
+
+def strangers(gpu: GpuSample, store: Store) -> list[str]:
+    """Who holds memory of a card on which no worker of ours lives, as `pid 4711 python 3.2 GiB`. Beside a live worker
+    nothing is claimed: its own tree holds memory under pids that only the daemon can tell from others."""
+    if any(worker.phase.has_process and used_by(worker, gpu) for worker in store.workers.values()):
+        return []
+    return [
+        " ".join(filter(None, (f"pid {holder.pid}", holder.command, size(holder.memory) if holder.memory else "")))
+        for holder in gpu.holders
+    ]
+
+
+def used_by(worker: WorkerStatus, gpu: GpuSample) -> bool:
+    return gpu.index in worker.gpus or gpu.uuid in worker.gpus
+
+
+def _memory(gpu: GpuSample, width: int) -> Line:
+    filled, empty = bar(share(gpu.memory_used, gpu.memory_total), width)
+    return (filled, Tone.ACCENT), (empty, Tone.FAINT)
+
+
+def _load(gpu: GpuSample, store: Store, width: int) -> str:
+    return spark(store.shown.samples(f"gpu:{gpu.index}", "utilization"), width, 1.0)
+
+
+def _trouble(gpu: GpuSample, store: Store) -> Line:
+    if gpu.health != "ok":
+        return ((f"✕ {gpu.health}", Tone.BAD),)
+    if others := strangers(gpu, store):
+        return (("▲ " + ", ".join(others), Tone.WARN),)
+    return ()
+
+
+def _model(name: str) -> str:
+    return name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+
+
+def _degrees(gpu: GpuSample) -> str:
+    return "—" if gpu.temperature is None else f"{gpu.temperature:.0f}°C"
+
+
+def _watts(gpu: GpuSample) -> str:
+    return "—" if gpu.power is None else f"{gpu.power:.0f} W"
+
+
+def _heat(gpu: GpuSample) -> Tone:
+    """Data-centre cards slow down at 85-90 °C."""
+    if gpu.temperature is None or gpu.temperature < 83:
+        return Tone.MUTED
+    return Tone.BAD if gpu.temperature >= 90 else Tone.WARN

@@ -1,0 +1,64 @@
+"""The Link over the daemon's unix socket: `qvl.client.aio`, whose HTTP client is imported at the first request, when
+the first picture is already on the screen."""
+
+from collections.abc import AsyncIterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.event import Frame
+from qvl.model.plan import Plan
+
+from qvl_tui.link import Chunk
+
+if TYPE_CHECKING:
+    from qvl.client.aio import Client
+
+
+class SocketLink:
+    """Reads fall back to `view` where `socket` may not be connected to."""
+
+    def __init__(self, socket: Path, view: Path | None = None) -> None:
+        self.where = str(socket)
+        self._socket = socket
+        self._view = view
+
+    @cached_property
+    def _client(self) -> "Client":
+        from qvl.client.aio import Client
+
+        return Client(self._socket, self._view)
+
+    def events(self, since: int) -> AsyncIterator[Frame]:
+        return self._client.events(since, changes=True)
+
+    async def log(self, worker: str, *, lines: int, since: int | None) -> AsyncIterator[Chunk]:
+        if since is None:
+            page = await self._client.log_page(worker, lines=lines)
+            yield Chunk(page.offset, page.data)
+            since = page.offset + len(page.data)
+        async for data in self._client.log(worker, since=since, follow=True):
+            yield Chunk(since, data)
+            since += len(data)
+
+    async def whoami(self) -> WhoAmI:
+        return await self._client.whoami()
+
+    async def history(self) -> History:
+        return await self._client.history()
+
+    async def profiles(self) -> tuple[ProfileInfo, ...]:
+        return await self._client.profiles()
+
+    async def act(self, verb: str, worker: str) -> Accepted:
+        return await self._client.act_worker(verb, worker)
+
+    async def plan_switch(self, pool: str, profile: str) -> Plan:
+        return await self._client.plan_switch(pool, profile)
+
+    async def switch(self, pool: str, profile: str) -> Accepted:
+        return await self._client.switch(pool, profile)
+
+    async def close(self) -> None:
+        await self._client.aclose()
