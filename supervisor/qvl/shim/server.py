@@ -54,7 +54,7 @@ class Server:
             os.unlink(wire.SOCKET_NAME)
         self._listener.bind(wire.SOCKET_NAME)
         os.chmod(wire.SOCKET_NAME, 0o600)
-        self._listener.listen(16)
+        self._listener.listen(MAX_CLIENTS)
         self._listener.setblocking(False)
         self._poller.watch(self._listener.fileno(), self._accept)
 
