@@ -11,6 +11,7 @@ from typing import Final
 from qvl.config.draft import Draft
 from qvl.config.fault import join, nearest
 from qvl.config.inherit import cycles
+from qvl.config.origins import SECRET_NAME
 from qvl.config.paths import check_socket_path
 from qvl.config.settings import Supervisor
 from qvl.core.placement import ALIASES
@@ -32,9 +33,8 @@ SECRETS: Final = {"api-key": "api", "admin-api-key": "admin", "ssl-keyfile-passw
 """Flags whose value must never stand on a command line, with the shortest beginning that argparse takes for them."""
 
 _KEY_HINT: Final = "put the key into a file and name it with the pool's api_key_file"
-_SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)")
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]+)\}")
-_ONLY_FOR: Final = {"command": EngineKind.COMMAND, "ready": EngineKind.COMMAND, "smoke": EngineKind.COMMAND}
+_DEFAULT_ENGINE: Final = Engine("", EngineKind.COMMAND)
 
 
 def check(draft: Draft) -> None:
@@ -85,8 +85,8 @@ def _engine(draft: Draft, name: str, engine: Engine) -> None:
         if engine.python:
             draft.fault((*at, "python"), 'is for kind "sglang"', "name the interpreter in command")
     else:
-        for key in ("command", "smoke"):
-            if getattr(engine, key):
+        for key in ("command", "ready", "smoke"):
+            if getattr(engine, key) != getattr(_DEFAULT_ENGINE, key):
                 draft.fault((*at, key), 'is for kind "command"')
     for word in engine.command:
         for used in _PLACEHOLDER.findall(word):
@@ -227,5 +227,5 @@ def _secret_word(words: Sequence[str]) -> str | None:
 
 def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str]) -> None:
     for key, value in env.items():
-        if value and _SECRET_NAME.search(key):
+        if value and SECRET_NAME.search(key):
             draft.warn((*at, "env", key), "looks like a secret, and what stands here is shown", "the engine's env_file")

@@ -50,16 +50,21 @@ def resolve_paths(
     """Flag, then environment, then the `[supervisor]` table, then the default of this user.
 
     `table` is the `[supervisor]` table, or empty before the config is read: the config's own place can't depend on it.
-    The defaults are the system's for root, and for a service user: one that has no config of its own on a host that
-    has a system config. Relative paths are taken from the working directory.
+    The defaults are the system's for root, and for a service user: one who is given a config out of the system's
+    directory, or who is given none and has none, on a host with a system config. Relative paths are taken from the
+    working directory.
     """
     user = _user_defaults(env)
-    system = is_root or (not user.config.exists() and _is_there(system_config))
+    given = flags.config or env.get("QVL_CONFIG")
+    if given:
+        system = is_root or _absolute(given).is_relative_to(system_config.parent)
+    else:
+        system = is_root or (not user.config.exists() and _is_there(system_config))
     defaults = _system_defaults(system_config) if system else user
 
     def choose(flag: str | None, variable: str, key: str, default: Path) -> Path:
         written = flag or env.get(variable) or table.get(key) or default
-        return Path(os.path.abspath(Path(str(written)).expanduser()))
+        return _absolute(written)
 
     config = choose(flags.config, "QVL_CONFIG", "", defaults.config)
     socket = choose(flags.socket, "QVL_SOCKET", "socket", defaults.socket)
@@ -118,6 +123,10 @@ def _xdg(env: Mapping[str, str], variable: str, default: Path, own: str = "") ->
     """The XDG specification has relative values ignored."""
     value = env.get(variable, "")
     return Path(value) / own if os.path.isabs(value) else default
+
+
+def _absolute(written: object) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(str(written))))
 
 
 def _is_there(path: Path) -> bool:
