@@ -1,0 +1,216 @@
+"""The status as text: what is up, what isn't, why, and what comes next. Pure: a document and a time in, lines out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from qvl.cli import table
+from qvl.cli.table import Cell
+from qvl.cli.terminal import Paint, plain
+from qvl.cli.units import age, count, duration, gibibytes, parse_time, percent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qvl.client.documents import GpuDoc, MetricsDoc, PoolDoc, StatusDoc, SupervisorDoc, SwitchDoc, WorkerDoc
+
+PHASE_STYLES = {
+    "running": "good",
+    "parked": "good",
+    "starting": "busy",
+    "draining": "busy",
+    "stopping": "busy",
+    "releasing": "busy",
+    "backoff": "warn",
+    "failed": "bad",
+    "stopped": "dim",
+}
+SWITCH_VERBS = {"switch": "switching to", "reset": "going back to", "apply": "applying"}
+LONGEST_NAME = 26
+"""Columns for the name of a worker; a longer one is cut in the table, never in --json."""
+
+
+def status(doc: StatusDoc, *, now: datetime, width: int = 80, paint: Paint = plain) -> str:
+    """The whole answer of `qvlctl status`."""
+    blocks = [
+        supervisor(doc["supervisor"], now=now, width=width, paint=paint),
+        pools(doc["pools"], now=now, width=width, paint=paint),
+        workers(doc["workers"], now=now, width=width, paint=paint),
+        gpus(doc["gpus"], width=width, paint=paint),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def supervisor(doc: SupervisorDoc, *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
+    config = doc["config"]
+    revision = (config["applied"] or config["revision"] or "none")[:12]
+    up = age(doc["started_at"], now)
+    lines = [table.shortened(f"qvl {doc['version']}, pid {doc['pid']}, up {up}, config {revision}", width)]
+    lines += table.wrapped(config["path"], width=width, first="config: ", rest="        ")
+    if config["error"]:
+        lines += note("config", config["error"], "bad", width=width, paint=paint)
+    if config["pending"]:
+        lines += note(
+            "pending", "an edit waits: see `qvlctl plan`, then `qvlctl apply`", "warn", width=width, paint=paint
+        )
+    if lost := doc.get("lost_log_bytes", 0):
+        text = f"{count(lost, 'byte')} of output could not be written: see whether the disk is full"
+        lines += note("logs", text, "bad", width=width, paint=paint)
+    return lines
+
+
+def pools(docs: list[PoolDoc], *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
+    if not docs:
+        return ["no pools: nothing is configured"]
+    rows: list[list[Cell]] = []
+    for doc in docs:
+        ready = doc["ready"]
+        style = "good" if ready == doc["total"] else "warn" if ready else "bad"
+        profile = doc["profile"] + (" (override)" if doc["override"] else "")
+        endpoint = doc["endpoint"] or ("-" if doc["total"] < 2 else "one per worker")
+        rows.append([(doc["name"], ""), (profile, ""), (f"{ready}/{doc['total']}", style), (endpoint, "")])
+    first, *rest = table.lines(["POOL", "PROFILE", "READY", "ENDPOINT"], rows, paint=paint)
+    lines = [first]
+    for doc, line in zip(docs, rest, strict=True):
+        lines.append(line)
+        if doc["switch"]:
+            lines += table.wrapped(switching(doc["switch"], now), width=width, first="    ", rest="    ")
+    return lines
+
+
+def switching(doc: SwitchDoc, now: datetime) -> str:
+    """`switching to eagle3: qwen3-vl-1 smoke test, 1 of 4 done, for 42s`."""
+    verb = SWITCH_VERBS.get(doc["kind"], doc["kind"])
+    worker = f"{doc['worker']} " if doc["worker"] else ""
+    done = f"{doc['done']} of {doc['total']} done, for {age(doc['started_at'], now)}"
+    return f"{verb} {doc['to']}: {worker}{doc['step']}, {done}"
+
+
+def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
+    """The table of workers, each followed by what a row can't hold: why it is not serving, and what to do."""
+    if not docs:
+        return []
+    rows: list[list[Cell]] = []
+    for doc in docs:
+        phase = doc["phase"]
+        rows.append(
+            [
+                (table.shortened(doc["name"], LONGEST_NAME), ""),
+                (",".join(short_gpu(gpu) for gpu in doc["gpus"]) or "-", ""),
+                (phase, PHASE_STYLES.get(phase, "")),
+                ("yes", "good") if doc["ready"] else ("no", ""),
+                (str(doc["port"]), ""),
+                (age(doc["since"], now), ""),
+                (str(doc["restarts"]), "warn" if doc["restarts"] else ""),
+            ]
+        )
+    header = ["WORKER", "GPU", "PHASE", "READY", "PORT", "FOR", "RESTARTS"]
+    right = "PORT FOR RESTARTS"
+    room = width - len(table.GAP) - len(table.lines(header, rows, right=right)[1])
+    first, *rest = table.lines(header, rows, right=right, paint=paint)
+    lines = [first]
+    for doc, line in zip(docs, rest, strict=True):
+        lines += _worker(doc, line, room, now=now, width=width, paint=paint)
+    return lines
+
+
+def _worker(doc: WorkerDoc, line: str, room: int, *, now: datetime, width: int, paint: Paint) -> list[str]:
+    happening = doing(doc, now)
+    lines = [line]
+    if happening and len(happening) <= room:
+        lines = [line + table.GAP + happening]
+    elif happening:
+        lines += table.wrapped(happening, width=width, first="    ", rest="    ")
+    for label, text, style in reasons(doc):
+        lines += note(label, text, style, width=width, paint=paint, indent="    ")
+    return lines
+
+
+def doing(doc: WorkerDoc, now: datetime) -> str:
+    """What a worker does right now, or what comes next, in a few words."""
+    phase, progress = doc["phase"], doc["progress"]
+    if phase == "starting" and progress:
+        return started(progress["step"], progress["percent"], progress["eta_s"])
+    if phase == "backoff":
+        if not doc["next_start_at"]:
+            return "waits to start"
+        return f"starts in {duration((parse_time(doc['next_start_at']) - now).total_seconds())}"
+    if phase in ("running", "draining"):
+        return load(doc["metrics"])
+    if phase == "stopped" and doc["wanted"] == "up":
+        return "is to start"
+    return ""
+
+
+def started(step: str, done: int | None, eta: float | None) -> str:
+    """`weights 40%, 21s left`."""
+    return step + ("" if done is None else f" {done}%") + ("" if eta is None else f", {duration(eta)} left")
+
+
+def load(doc: MetricsDoc) -> str:
+    """`3 running, 1 queued, 118 tok/s, kv 43%`; figures that are not known are left out."""
+    parts = []
+    if doc["running"] is not None:
+        parts.append(f"{doc['running']} running")
+    if doc["queued"]:
+        parts.append(f"{doc['queued']} queued")
+    if doc["tokens_per_s"] is not None and doc["running"]:
+        parts.append(f"{doc['tokens_per_s']:.0f} tok/s")
+    if doc["kv_usage"] is not None:
+        parts.append(f"kv {percent(doc['kv_usage'])}")
+    return ", ".join(parts)
+
+
+def reasons(doc: WorkerDoc) -> list[tuple[str, str, str]]:
+    """(label, sentence, style) for what keeps a worker from serving; nothing for one that is well or at rest."""
+    found: list[tuple[str, str, str]] = []
+    last = doc["last_exit"]
+    trouble = doc["phase"] in ("failed", "backoff")
+    if trouble or (doc["reason"] and not doc["ready"] and doc["phase"] != "stopped"):
+        style = "bad" if doc["phase"] == "failed" else "warn"
+        why = doc["reason"] or (f"ended: {last['cause']}" if last else "")
+        if why:
+            found.append(("why", why, style))
+        if trouble and last and last["evidence"] and last["evidence"] not in why:
+            found.append(("said", last["evidence"], ""))
+        hint = doc.get("hint") or (last["hint"] if last and trouble else None)
+        if hint:
+            found.append(("hint", hint, ""))
+    elif doc["reason"] and doc["phase"] == "stopped" and doc["wanted"] == "up":
+        found.append(("why", doc["reason"], "warn"))
+    if doc["drift"]:
+        found.append(("drift", f"{', '.join(doc['drift'])}: taken up by its next restart", "warn"))
+    return found
+
+
+def gpus(docs: list[GpuDoc], *, width: int, paint: Paint = plain) -> list[str]:
+    if not docs:
+        return []
+    rows: list[list[Cell]] = []
+    for doc in docs:
+        memory = f"{gibibytes(doc['memory_used'])}/{gibibytes(doc['memory_total'])} GiB"
+        temperature, power = doc["temperature"], doc["power"]
+        rows.append(
+            [
+                (str(doc["index"]), ""),
+                (table.shortened(doc["name"], 30), ""),
+                (memory, ""),
+                (percent(doc["utilization"]), ""),
+                ("-" if temperature is None else f"{temperature:.0f}°C", ""),
+                ("-" if power is None else f"{power:.0f}W", ""),
+                (doc["health"], "good" if doc["health"] == "ok" else "bad"),
+            ]
+        )
+    header = ["GPU", "NAME", "MEMORY", "UTIL", "TEMP", "POWER", "HEALTH"]
+    return table.lines(header, rows, right="MEMORY UTIL TEMP POWER", paint=paint)
+
+
+def note(label: str, text: str, style: str, *, width: int, paint: Paint, indent: str = "") -> list[str]:
+    """`label: sentence`, wrapped, with its further lines below the sentence."""
+    lead = f"{indent}{label}: "
+    first, *rest = table.wrapped(text, width=width, first=lead, rest=" " * len(lead))
+    return [indent + paint(f"{label}:", style) + first[len(lead) - 1 :], *rest]
+
+
+def short_gpu(gpu: int | str) -> str:
+    """An index as it is; of a UUID as much as tells cards apart."""
+    return str(gpu) if isinstance(gpu, int) else gpu.removeprefix("GPU-")[:8]

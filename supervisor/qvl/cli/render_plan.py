@@ -1,0 +1,60 @@
+"""A plan as text: what each worker would go through, and which keys force it. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from qvl.cli import table
+from qvl.cli.terminal import Paint, plain
+from qvl.cli.units import count, duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qvl.client.documents import KeyChangeDoc, PlanDoc
+
+ACTION_STYLES = {"restart": "warn", "relayout": "warn", "stop": "bad", "start": "good", "live": "good"}
+INTERRUPTING = ("stop", "restart", "relayout")
+
+
+def plan_lines(doc: PlanDoc, *, width: int = 80, paint: Paint = plain) -> list[str]:
+    steps = [step for step in doc["steps"] if step["action"] != "keep"]
+    kept = len(doc["steps"]) - len(steps)
+    if not steps:
+        return [f"nothing would change: {count(kept, 'worker')} kept" if kept else "nothing would change"]
+    names = max(len(step["worker"]) for step in steps)
+    lines = []
+    for step in steps:
+        action = step["action"]
+        after = ""
+        if step["downtime_s"] is not None and action in INTERRUPTING:
+            after = f"{table.GAP}about {duration(step['downtime_s'])} without it"
+        lines.append(
+            (paint(f"{action:<11}", ACTION_STYLES.get(action, "")) + f" {step['worker']:<{names}}{after}").rstrip()
+        )
+        for key in step["keys"]:
+            lines += table.wrapped(change(key), width=width, first=" " * 12, rest=" " * 16)
+    for pool in doc["removes_pools"]:
+        lines.append(paint(f"removes the pool {pool}: waits for `qvlctl apply`", "bad"))
+    lines.append(summary(len(steps), sum(step["action"] in INTERRUPTING for step in steps), kept))
+    return lines
+
+
+def change(key: KeyChangeDoc) -> str:
+    """`mem-fraction-static: 0.8 → 0.85`; a side that isn't there is said to be unset."""
+    return f"{key['key']}: {value(key['from'])} → {value(key['to'])}"
+
+
+def value(given: object) -> str:
+    if given is None:
+        return "unset"
+    return given if isinstance(given, str) and given else json.dumps(given, ensure_ascii=False)
+
+
+def summary(changed: int, interrupted: int, kept: int) -> str:
+    parts = [
+        f"{count(changed, 'worker')} would change",
+        f"{interrupted} interrupted" if interrupted else "none interrupted",
+    ]
+    if kept:
+        parts.append(f"{kept} kept")
+    return ", ".join(parts)

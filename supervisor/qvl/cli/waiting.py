@@ -1,0 +1,217 @@
+"""Is it done yet? Decided from the frames of the event stream alone. Pure: no clock, no socket.
+
+What a worker was before the act is kept, so that a restart isn't taken for done because the old process still answers,
+nor a start for failed because the worker had failed before: only what differs from then is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qvl.client.documents import FrameDoc, PoolDoc, StatusDoc, WorkerDoc
+
+READY = "ready"
+STOPPED = "stopped"
+RESTARTED = "restarted"
+"""Goals. `restarted` is `ready` with another process than before."""
+
+WAITING = "waiting"
+DONE = "done"
+FAILED = "failed"
+
+OUTCOMES = {"done": DONE, "rolled-back": FAILED, "failed": FAILED, "cancelled": FAILED}
+"""The `outcome` in the data of the event that ends a transaction -> what that means to who waits."""
+
+
+class Fleet:
+    """Workers and pools as the frames tell them."""
+
+    def __init__(self, doc: StatusDoc) -> None:
+        self.workers: dict[str, WorkerDoc] = {}
+        self.pools: dict[str, PoolDoc] = {}
+        self.gpus = doc["gpus"]
+        self.supervisor = doc["supervisor"]
+        self._take(doc)
+
+    def see(self, frame: FrameDoc) -> None:
+        if frame["type"] == "snapshot":
+            self._take(frame["status"])
+        elif frame["type"] == "change":
+            for worker in frame.get("workers") or ():
+                self.workers[worker["name"]] = worker
+            for name in frame.get("removed") or ():
+                self.workers.pop(name, None)
+            for name, metrics in (frame.get("metrics") or {}).items():
+                if name in self.workers:
+                    self.workers[name] = {**self.workers[name], "metrics": metrics}
+            pools = frame.get("pools")
+            if pools is not None:
+                self.pools = {pool["name"]: pool for pool in pools}
+            self.supervisor = frame.get("supervisor") or self.supervisor
+            gpus = frame.get("gpus")
+            self.gpus = self.gpus if gpus is None else gpus
+
+    def document(self) -> StatusDoc:
+        """As `GET /v1/status` would have it."""
+        workers = list(self.workers.values())
+        pools = list(self.pools.values())
+        return {"version": 1, "supervisor": self.supervisor, "pools": pools, "workers": workers, "gpus": self.gpus}
+
+    def _take(self, doc: StatusDoc) -> None:
+        self.workers = {worker["name"]: worker for worker in doc["workers"]}
+        self.pools = {pool["name"]: pool for pool in doc["pools"]}
+        self.gpus = doc["gpus"]
+        self.supervisor = doc["supervisor"]
+
+
+class Verdict:
+    """`state` is one of WAITING, DONE, FAILED; the sentence and the hint are for a failure."""
+
+    __slots__ = ("hint", "message", "state", "worker")
+
+    def __init__(self, state: str, message: str = "", hint: str | None = None, worker: WorkerDoc | None = None) -> None:
+        self.state = state
+        self.message = message
+        self.hint = hint
+        self.worker = worker
+
+
+class WorkerGoal:
+    """A goal for some workers. `acted`: we asked for it, so what was before the act is no answer."""
+
+    def __init__(self, goal: str, names: Iterable[str], fleet: Fleet, *, acted: bool) -> None:
+        self.goal = goal
+        self.names = tuple(names)
+        self.fleet = fleet
+        self._acted = acted
+        self._before = {name: _mark(fleet.workers.get(name)) for name in self.names}
+
+    def see(self, frame: FrameDoc) -> None:
+        self.fleet.see(frame)
+
+    def verdict(self) -> Verdict:
+        waiting = False
+        for name in self.names:
+            worker = self.fleet.workers.get(name)
+            verdict = self._one(name, worker)
+            if verdict.state == FAILED:
+                return verdict
+            waiting = waiting or verdict.state == WAITING
+        return Verdict(WAITING if waiting else DONE)
+
+    def behind(self) -> list[str]:
+        """The workers that are not yet where they are to be."""
+        return [name for name in self.names if self._one(name, self.fleet.workers.get(name)).state != DONE]
+
+    def _one(self, name: str, worker: WorkerDoc | None) -> Verdict:
+        if worker is None:
+            if self.goal == STOPPED:
+                return Verdict(DONE)
+            return Verdict(FAILED, f"{name} is no longer in the configuration", "see what is: qvlctl status")
+        fresh = _mark(worker) != self._before[name]
+        if self.goal == STOPPED:
+            return self._stopped(worker, fresh=fresh)
+        if worker["ready"] and (fresh or self.goal == READY):
+            return Verdict(DONE)
+        if not fresh and self._acted:
+            return Verdict(WAITING)
+        if worker["phase"] == "failed":
+            return Verdict(FAILED, failure(worker), advice(worker), worker)
+        if self._acted and worker["wanted"] == "down":
+            return Verdict(FAILED, f"{name} was stopped by somebody else meanwhile", "see who: qvlctl events", worker)
+        return Verdict(WAITING)
+
+    def _stopped(self, worker: WorkerDoc, *, fresh: bool) -> Verdict:
+        if worker["wanted"] == "down" and worker["phase"] in ("stopped", "failed"):
+            return Verdict(DONE)
+        if not self._acted and worker["phase"] == "stopped":
+            return Verdict(DONE)
+        if self._acted and fresh and worker["wanted"] == "up" and worker["phase"] in ("starting", "running"):
+            message = f"{worker['name']} was started by somebody else meanwhile"
+            return Verdict(FAILED, message, "see who: qvlctl events", worker)
+        return Verdict(WAITING)
+
+
+class TransactionGoal:
+    """A transaction: the event that says how it ended, or, where that was missed, what the pools look like after it."""
+
+    def __init__(
+        self,
+        kind: str,
+        fleet: Fleet,
+        *,
+        seq: int,
+        pools: Iterable[str],
+        profile: str | None = None,
+        revision: str | None = None,
+    ) -> None:
+        """`kind`: `switch` or `apply`. `seq`: of the act; older events are of earlier ones. `profile` or `revision`:
+        where it is to arrive; with neither, wherever it ends is right."""
+        self.kind = kind
+        self.fleet = fleet
+        self.pools = tuple(pools)
+        self.profile = profile
+        self.revision = revision
+        self._seq = seq
+        self._ended: Verdict | None = None
+        self._begun = False
+
+    def see(self, frame: FrameDoc) -> None:
+        self.fleet.see(frame)
+        self._begun = self._begun or any(self._under_way(name) for name in self.pools)
+        if frame["type"] == "event" and frame["seq"] > self._seq:
+            outcome = (frame.get("data") or {}).get("outcome")
+            if frame["kind"] == self.kind and isinstance(outcome, str) and self._concerns(frame):
+                state = OUTCOMES.get(outcome, FAILED)
+                hint = None if state == DONE else "see what happened: qvlctl events"
+                self._ended = Verdict(state, frame["message"], hint)
+
+    def verdict(self) -> Verdict:
+        if self._ended is not None:
+            return self._ended
+        if not self._begun or not self.pools or any(self._under_way(name) for name in self.pools):
+            return Verdict(WAITING)
+        return self._by_looks()
+
+    def _by_looks(self) -> Verdict:
+        """Where no event told it: a lagging reader misses some."""
+        config = self.fleet.supervisor["config"]
+        if self.revision is not None and config["applied"] != self.revision:
+            why = config["error"] or "the edit was not applied"
+            return Verdict(FAILED, why, "see what happened: qvlctl events")
+        for name in self.pools:
+            pool = self.fleet.pools.get(name)
+            if self.profile is not None and (pool is None or pool["profile"] != self.profile):
+                runs = f"runs {pool['profile']} again" if pool else "is gone"
+                return Verdict(FAILED, f"{name} {runs}: the switch did not go through", "see why: qvlctl events")
+        return Verdict(DONE)
+
+    def _under_way(self, name: str) -> bool:
+        pool = self.fleet.pools.get(name)
+        return pool is not None and pool["switch"] is not None
+
+    def _concerns(self, frame: FrameDoc) -> bool:
+        pool = frame.get("pool")
+        return pool is None or not self.pools or pool in self.pools
+
+
+def failure(worker: WorkerDoc) -> str:
+    """One sentence on a worker that has been given up."""
+    last = worker["last_exit"]
+    why = worker["reason"] or (f"it ended with {last['cause']}" if last else "no reason is known")
+    return f"{worker['name']} failed: {why}"
+
+
+def advice(worker: WorkerDoc) -> str:
+    last = worker["last_exit"]
+    return worker.get("hint") or (last["hint"] if last else None) or f"see what it wrote: qvlctl logs {worker['name']}"
+
+
+def _mark(worker: WorkerDoc | None) -> tuple[object, ...]:
+    """What differs once an act has had any effect."""
+    return () if worker is None else (worker["phase"], worker["since"], worker["pid"])
+
+
+Goal = WorkerGoal | TransactionGoal
