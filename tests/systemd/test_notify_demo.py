@@ -102,6 +102,18 @@ def test_a_service_learns_why_it_is_stopped(command: list[str], answer: tuple[st
     assert worker in service.processes()
 
 
+def test_a_start_typed_during_the_stop_brings_it_back(service: Service) -> None:
+    service.drop_in("slow", "[Service]\nExecStop=/bin/sh -c 'until [ -e /run/go ]; do sleep 0.02; done'")
+    service.systemctl("start")
+    service.systemctl("stop", "--no-block")
+    wait_until(lambda: service.state == "deactivating", what="the stop has begun")
+    service.systemctl("start", "--no-block")
+    service.box.exec("touch", "/run/go")
+    wait_until(lambda: answers(service), what="the demo was stopped")
+    assert answers(service) == [("'start'", "True")]
+    wait_until(lambda: service.state == "active", what="the demo is back")
+
+
 HELD = """\
 [Unit]
 DefaultDependencies=no
