@@ -18,6 +18,11 @@ def child(engine: Engine, name: str) -> int:
     return next(pid for pid, title in engine.processes().items() if title == name)
 
 
+def waiting(engine: Engine) -> int:
+    loads = json.loads(engine.get("/v1/loads").body)["loads"]
+    return int(loads[0]["num_waiting_reqs"])
+
+
 def test_it_has_the_children_of_sglang(tmp_path: Path) -> None:
     with Engine(tmp_path).ready() as engine:
         names = sorted(engine.processes().values())
@@ -135,13 +140,15 @@ def test_a_hung_engine_listens_and_does_nothing(tmp_path: Path, flags: tuple[str
 
 
 def test_parking_keeps_the_engine_alive(tmp_path: Path) -> None:
-    with Engine(tmp_path, *PARKING).ready() as engine:
+    with Engine(tmp_path, *PARKING).ready() as engine, ThreadPoolExecutor(1) as pool:
         assert engine.post("/pause_generation", {"mode": "abort"}).status == 200
         assert engine.post("/release_memory_occupation").body == b"null"
         assert engine.get("/v1/models").status == 200
+        held = pool.submit(engine.chat, max_tokens=2)
+        wait_until(lambda: waiting(engine) == 1, what="a request waits for the memory to come back")
         assert engine.post("/resume_memory_occupation").status == 200
         assert engine.post("/continue_generation", {}).status == 200
-        assert engine.chat(max_tokens=2).status == 200
+        assert held.result(timeout=10).status == 200
 
 
 @pytest.mark.parametrize(
@@ -166,6 +173,13 @@ def test_misuse_of_parking_kills_it(tmp_path: Path, acts: tuple[str, ...], words
             engine.get(last)
         assert engine.exit_code() == -9
         assert words in engine.log
+
+
+def test_without_the_memory_saver_parking_frees_and_breaks_nothing(tmp_path: Path) -> None:
+    with Engine(tmp_path).ready() as engine:
+        assert engine.post("/release_memory_occupation").status == 200
+        assert "will not save memory because torch_memory_saver is not enabled" in engine.log
+        assert engine.chat(max_tokens=2).status == 200
 
 
 def test_a_chatty_engine(tmp_path: Path) -> None:

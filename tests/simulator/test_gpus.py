@@ -111,6 +111,19 @@ def test_parked_memory_is_free_for_another(tmp_path: Path, cards: Path) -> None:
         assert used(gpus) == whole
 
 
+def test_two_engines_share_a_card_if_one_sleeps(tmp_path: Path, cards: Path) -> None:
+    env = environment(cards)
+    with Engine(tmp_path, "--enable-memory-saver", env=env).ready() as sleeper:
+        sleeper.post("/pause_generation", {"mode": "abort"})
+        sleeper.post("/release_memory_occupation")
+        with Engine(tmp_path, env=env).ready() as awake:
+            with pytest.raises(ConnectionError):
+                sleeper.post("/resume_memory_occupation")
+            assert sleeper.exit_code() == -9
+            assert "out of memory" in sleeper.log
+            assert awake.chat(max_tokens=2).status == 200
+
+
 def test_a_card_that_is_taken_is_out_of_memory(tmp_path: Path, cards: Path) -> None:
     record = {"memory": 70 * GIB, "pid": os.getpid(), "command": "train.py"}
     (cards / "gpu0.hold.json").write_text(json.dumps(record))

@@ -260,7 +260,7 @@ class Routes:
         return answer({"message": "Generation paused successfully.", "status": "ok"})
 
     async def _continue(self, http: HttpRequest) -> HttpResponse:
-        self._server.scheduler.resume()
+        self._server.proceed()
         return answer({"message": "Generation continued successfully.", "status": "ok"})
 
     async def _release(self, http: HttpRequest) -> HttpResponse:

@@ -1,7 +1,7 @@
-"""The engine's life after the first log line: start, serve, drain, crash, end.
+"""The engine's life after the first log line: start, serve, park, drain.
 
-It owns the phase, the children and the card, and is the only place that ends the process. What a request says is
-`routes.py`'s, how tokens come about is `scheduler.py`'s, the order of the start is `startup.py`'s.
+It owns the phase and what belongs to it. What a request says is `routes.py`'s, how tokens come about is
+`scheduler.py`'s, the order of the start is `startup.py`'s, and only `ends.py` ends the process.
 """
 
 import asyncio
@@ -10,12 +10,11 @@ import os
 import signal
 import time
 from collections.abc import Coroutine, Iterable
-from typing import NoReturn
 
-from qvl.simulator import processes, startup
+from qvl.simulator import startup
 from qvl.simulator.arguments import Settings
 from qvl.simulator.console import Console
-from qvl.simulator.failures import MISUSE, Failure, written
+from qvl.simulator.ends import Ends
 from qvl.simulator.gpu import Card
 from qvl.simulator.metrics import Metrics
 from qvl.simulator.processes import Child
@@ -27,8 +26,6 @@ from qvl.simulator.web import HttpServer
 _HEALTH_POLL = 1.0
 _DRAIN_POLL = 5.0
 _SCHEDULER_EXIT = 3.0
-_SETTLE = 5.0
-_COREDUMP_WAIT = 60.0
 _PARKING = 0.4
 _HARD_RESUME = 8.0
 _LAST_BYTES = 1.0  # seconds, not scaled, for the answers that are complete to reach their clients
@@ -47,7 +44,7 @@ class Server:
         self.phase = "starting"
         """`starting`, then `up`, then `stopping`."""
         self.released: set[str] = set()
-        """The tags whose GPU memory is released."""
+        """The tags that were released and not resumed."""
         self.card = Card(
             settings.text("model_path"),
             int(settings.number("tp_size", 1)),
@@ -57,21 +54,27 @@ class Server:
         self.scheduler = Scheduler(settings, console, self.metrics, self._on_load)
         routes = Routes(self)
         self.web = HttpServer(routes.answer, routes.began)
-        self._children = children
+        self.ends = Ends(settings, console, children, self.card)
         self._unhealthy = False
         self._interrupted = False
         self._settling: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
+    def parked(self) -> bool:
+        """Whether GPU memory is gone that a forward pass would touch."""
+        return self._saves and bool(self.released & {"kv_cache", "weights"})
+
+    @property
+    def _saves(self) -> bool:
+        return self.settings.on("enable_memory_saver")
+
+    @property
     def context_length(self) -> int:
         return int(self.settings.number("context_length", 262144))
 
     async def run(self, began: float) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
-        for child in self._children:
-            loop.add_reader(child.descriptor, self._on_child_end, child)
+        self.ends.watch()
         await startup.load(self, began)
         await asyncio.Event().wait()
 
@@ -90,6 +93,7 @@ class Server:
 
     def ready(self) -> None:
         self.phase = "up"
+        self.ends.started()
         self.console.log("The server is fired up and ready to roll!")
         if self.settings.hang_after is not None or self.settings.fail == "hang":
             self.spawn(self._hang())
@@ -124,94 +128,45 @@ class Server:
 
     def generate(self, request: Request) -> None:
         """Hand a request to the scheduler, which does not survive it while its memory is released."""
-        if self.released and not self.scheduler.paused:
-            self.crash("used-while-parked")
+        if self.parked and not self.scheduler.paused:
+            self.ends.crash("used-while-parked")
         self.scheduler.submit(request)
 
     async def release(self, tags: Iterable[str]) -> None:
         wanted = set(tags) or set(_TAGS)
         if not self.scheduler.idle():
-            self.crash("release-busy")
-        if not self.settings.on("enable_memory_saver"):
+            self.ends.crash("release-busy")
+        if not self._saves:
             self.console.log(
                 "`release_memory_occupation` will not save memory because torch_memory_saver is not enabled."
             )
         elif wanted & self.released:
-            self.crash("release-twice")
+            self.ends.crash("release-twice")
         self.scheduler.flush_cache()
         await asyncio.sleep(_PARKING * self.settings.pace)
         self.released |= wanted
-        if self.settings.on("enable_memory_saver"):
+        if self._saves:
             self.card.park(self.released)
 
     async def resume(self, tags: Iterable[str]) -> None:
         wanted = set(tags) or set(_TAGS)
         if not wanted <= self.released:
-            self.crash("resume-first")
-        if not self.card.room(wanted):
+            self.ends.crash("resume-first")
+        if self._saves and not self.card.room(wanted):
             await asyncio.sleep(_HARD_RESUME * self.settings.pace)
-            self.crash("resume-occupied")
+            self.ends.crash("resume-occupied")
         await asyncio.sleep(_PARKING * self.settings.pace)
         self.released -= wanted
-        self.card.park(self.released)
+        if self._saves:
+            self.card.park(self.released)
 
-    # --- ends
+    def proceed(self) -> None:
+        """Let the scheduler go on after a pause."""
+        if self.parked and self.scheduler.waiting:
+            self.ends.crash("used-while-parked")
+        self.scheduler.resume()
 
-    def fail(self, failure: Failure) -> NoReturn:
-        """End as SGLang does when its start goes wrong."""
-        if failure.child:
-            self._kill_children(failure.child)
-        self._say(failure.lines)
-        self.end(failure.code)
-
-    def end(self, code: int) -> NoReturn:
-        """End at once; a negative code is a signal. Only an end with code 0 cleans up."""
-        if code == 0:
-            self.card.leave()
-        self._kill_children(signal.SIGKILL)
-        if code < 0:
-            processes.kill_self(-code)
-        os._exit(code)
-
-    def crash(self, misuse: str) -> NoReturn:
-        """The scheduler dies of an exception; the parent follows after its diagnostics."""
-        self._say(MISUSE[misuse])
-        self._die(scheduler_lives=False)
-
-    def _die(self, scheduler_lives: bool) -> NoReturn:
-        """Mute but listening, for 5 s, or for 65 s while a scheduler lives: SGLang blocks its own event loop here."""
-        self.console.log("SIGQUIT received. signum=None, frame=None. It usually means one child failed.", "error")
-        self.console.log("Sleeping 5 seconds before crash diagnostics to let GPU activity settle.", "error")
-        time.sleep(_SETTLE * self.settings.pace)
-        wanted = os.environ.get("SGLANG_CUDA_COREDUMP_BEFORE_CRASH", "true").lower() not in ("false", "0", "no")
-        if not scheduler_lives:
-            self.console.log("No live scheduler processes found; skipping py-spy and CUDA coredump.", "error")
-        elif wanted:
-            self.console.log("Waiting 60.0 seconds for CUDA coredumps before exiting.", "error")
-            time.sleep(_COREDUMP_WAIT * self.settings.pace)
-        self._log_kill(include_parent=True)
-        self.end(-signal.SIGKILL)
-
-    def _on_quit(self) -> None:
-        if self.phase == "starting":
-            self.console.log("Received sigquit from a child process. It usually means the child failed.", "error")
-            self._log_kill(include_parent=True)
-            self.end(-signal.SIGKILL)
-        self._die(scheduler_lives=True)
-
-    def _on_child_end(self, child: Child) -> None:
-        asyncio.get_running_loop().remove_reader(child.descriptor)
-        self._children.remove(child)
-        code = child.exit_code()
-        if self.phase == "starting":
-            self.console.raw(f"RuntimeError: Rank 0 scheduler died during initialization (exit code: {code}).\n")
-            self.end(1)
-        self.console.log(
-            f"Subprocess {child.name} (pid={child.pid}) crashed with exit code {code}. "
-            "Triggering SIGQUIT for cleanup...",
-            "error",
-        )
-        self._die(scheduler_lives=any(other.name != "detokenizer" for other in self._children))
+    # --- stopping
 
     def _on_terminate(self) -> None:
         if self.phase != "stopping":
@@ -223,7 +178,7 @@ class Server:
         self.console.log("SIGTERM received. signum=None frame=None. Draining requests and shutting down...")
         if self._unhealthy:
             self.console.log("Signal SIGTERM received while health check failed. Force exiting.", "error")
-            self._die(scheduler_lives=True)
+            self.ends.die(scheduler_lives=True)
         while True:
             await asyncio.sleep(_DRAIN_POLL / 2 * self.settings.pace)
             left = [request.rid for request in self.scheduler.unfinished() if not request.internal]
@@ -236,13 +191,13 @@ class Server:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.web.quiet(), _LAST_BYTES)
         await asyncio.sleep(_SCHEDULER_EXIT * self.settings.pace)
-        self._log_kill(include_parent=True)
+        self.ends.log_kill(include_parent=True)
         self.card.leave()
-        self.end(-signal.SIGKILL)
+        self.ends.end(-signal.SIGKILL)
 
     def _on_interrupt(self) -> None:
         if self._interrupted:
-            self.end(0)
+            self.ends.end(0)
         self._interrupted = True
         self.phase = "stopping"
         self.spawn(self._close())
@@ -256,8 +211,8 @@ class Server:
         self.console.log("INFO:     Waiting for application shutdown.")
         self.console.log("INFO:     Application shutdown complete.")
         self.console.log(f"INFO:     Finished server process [{os.getpid()}]")
-        self._log_kill(include_parent=False)
-        self.end(0)
+        self.ends.log_kill(include_parent=False)
+        self.ends.end(0)
 
     def _on_load(self, running: int) -> None:
         self.card.use(running)
@@ -274,7 +229,7 @@ class Server:
 
     async def _exit_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self.end(self.settings.exit_code)
+        self.ends.end(self.settings.exit_code)
 
     async def _chatter(self) -> None:
         """`--sim-log-rate` lines a second, in bursts of a twentieth."""
@@ -292,21 +247,7 @@ class Server:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.console.raw(f"simulator: {error!r}\n")
-            self.end(70)
-
-    def _say(self, lines: tuple[str, ...]) -> None:
-        scheduler = next((child.pid for child in self._children), 0)
-        values = {"pid": os.getpid(), "child": scheduler, "model": self.settings.text("model_path")}
-        for stamped, text in written(lines, **values):
-            self.console.log(text, "error") if stamped else self.console.raw(f"{text}\n")
-
-    def _log_kill(self, include_parent: bool) -> None:
-        pid = os.getpid()
-        self.console.log(f"kill_process_tree called: parent_pid={pid}, include_parent={include_parent}, pid={pid}")
-
-    def _kill_children(self, number: int) -> None:
-        for child in self._children:
-            child.kill(number)
+            self.ends.end(70)
 
 
 def _clock(seconds: float) -> str:

@@ -68,7 +68,7 @@ class _Start:
         self._log(f"Load weight begin. avail mem={card.available:.2f} GB")
         begun = time.monotonic()
         if card.available < card.weights + card.draft:
-            self._server.fail(FAILURES["out-of-gpu-memory"])
+            self._server.ends.fail(FAILURES["out-of-gpu-memory"])
         for done in range(_SHARDS + 1):
             self._raw(shards(done, _SHARDS, time.monotonic() - begun))
             if done == _SHARDS // 2:
@@ -85,7 +85,7 @@ class _Start:
         await self._midway("kv-cache")
         fraction = self._settings.number("mem_fraction_static", 0.85)
         if not card.plan(fraction, self._settings.number("max_total_tokens")):
-            self._server.fail(_TOO_SMALL)
+            self._server.ends.fail(_TOO_SMALL)
         card.load("kv")
         self._server.scheduler.capacity = card.tokens
         await self._until(_CACHE_ALLOCATED)
@@ -137,7 +137,7 @@ class _Start:
             self._log("INFO:     Waiting for application shutdown.")
             self._log("INFO:     Application shutdown complete.")
             self._log(f"kill_process_tree called: parent_pid={pid}, include_parent=False, pid={pid}")
-            self._server.end(3)
+            self._server.ends.end(3)
         self._log(f"INFO:     Uvicorn running on http://{host}:{port} (Press CTRL+C to quit)")
         self._server.take_signals()
         self._server.spawn(self._server.scheduler.run())
@@ -178,7 +178,7 @@ class _Start:
     async def _midway(self, step: str) -> None:
         """The place in each step where the wanted failure strikes, or where the start stands still for good."""
         if self._failure is not None and self._failure.step == step:
-            self._server.fail(self._failure)
+            self._server.ends.fail(self._failure)
         if self._stall_at == step:
             await asyncio.Event().wait()
 
