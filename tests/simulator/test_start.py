@@ -165,10 +165,13 @@ def test_a_config_key_with_underscores_is_an_unknown_flag(tmp_path: Path) -> Non
 
 
 def test_aliases_prefixes_and_suffixes_mean_what_they_mean_in_sglang(tmp_path: Path) -> None:
-    with Engine(tmp_path, "--tp", "2", "--context-length", "32k", "--served-model-name=vl").ready() as engine:
+    with Engine(
+        tmp_path, "--tp", "2", "--context-length", "32k", "--served-model-name=vl", "--log-requests-level", "1"
+    ).ready() as engine:
         assert "tp_size=2" in engine.log
         assert "context_length=32000" in engine.log
         assert "served_model_name='vl'" in engine.log
+        assert "log_requests_level=1" in engine.log
 
 
 def test_the_log_has_sglangs_time_stamps(tmp_path: Path) -> None:

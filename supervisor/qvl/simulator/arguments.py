@@ -21,8 +21,6 @@ class Settings(NamedTuple):
 
     server_args: dict[str, object]
     """Every SGLang field by name, as `/server_info` and the `server_args=` line show them."""
-    given: frozenset[str]
-    """The fields that the command line or the config file named."""
     fail: str | None
     load_seconds: float
     exit_after: float | None
@@ -75,7 +73,6 @@ def parse(argv: Sequence[str]) -> Settings:
     values.pop("config")
     return Settings(
         server_args=values,
-        given=frozenset(found),
         **{name.removeprefix("sim_"): value for name, value in simulated.items()},
     )
 
@@ -116,7 +113,7 @@ def _declare(flags: Sequence[Flag]) -> _Parser:
                 dest=flag.field,
                 type=_TYPES[flag.type],
                 nargs=flag.nargs or None,
-                choices=flag.choices or None,
+                choices=[_TYPES[flag.type](word) for word in flag.choices] or None,
                 required=flag.name == "model-path",
                 default=argparse.SUPPRESS,
             )

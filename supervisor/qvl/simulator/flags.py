@@ -19,6 +19,7 @@ class Flag(NamedTuple):
     nargs: str = ""
     """`+`, `*` or `?` for a flag with several values or an optional one, as argparse has them."""
     choices: tuple[str, ...] = ()
+    """As they are typed, whatever the type."""
     default: object = None
 
     @property
