@@ -13,6 +13,10 @@ import errno
 import os
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CURRENT = "current.log"
 SUFFIX = ".log"
 DIGITS = 16
@@ -44,7 +48,7 @@ def segment_offsets(directory: str) -> list[int]:
 class LogFile:
     """Appends to the newest segment of one directory. One writer; readers use `logread`."""
 
-    def __init__(self, directory: str, max_size: int, keep: int) -> None:
+    def __init__(self, directory: str, max_size: int, keep: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_size = max_size
         self.keep = keep
         self.lost = 0
@@ -52,6 +56,7 @@ class LogFile:
         self.due: float | None = None
         """When `mend` wants to be called, on the monotonic clock; None while all is well."""
         self._directory = directory
+        self._clock = clock
         self._fd = -1
         self._start = 0
         self._size = 0
@@ -83,7 +88,7 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Append; whatever cannot be stored is counted."""
-        if self._missed and not self.mend(time.monotonic()):
+        if self._missed and not self.mend(self._clock()):
             self._missed += len(data)
             self.lost += len(data)
             return
@@ -131,12 +136,12 @@ class LogFile:
 
     def close(self) -> None:
         """Say what was lost, if that is possible by now, and let go of the file."""
-        self.mend(time.monotonic(), force=True)
+        self.mend(self._clock(), force=True)
         self._close()
 
     def _note(self, error: OSError) -> None:
         self._trouble = error.strerror or str(error)
-        self.due = time.monotonic() + RETRY
+        self.due = self._clock() + RETRY
 
     def _cut(self, data: bytes, begin: int) -> int:
         """How far to write into the present segment: all of `data`, or to the line's end at which it is full."""
@@ -204,7 +209,7 @@ class LogFile:
             self._close()
             return
         self._size = status.st_size  # a note that someone appended shifts what follows
-        now = time.monotonic()
+        now = self._clock()
         if now < self._look_at:
             return
         self._look_at = now + RETRY

@@ -78,7 +78,9 @@ def read_at(log_dir: Path, offset: int, limit: int) -> tuple[int, bytes]:
         offset = later[0].end  # rotated away since the listing
 
 
-def tail_lines(log_dir: Path, n: int, before: int | None = None, start: int = 0) -> tuple[int, list[bytes]]:
+def tail_lines(
+    log_dir: Path, n: int, before: int | None = None, start: int = 0, *, block_size: int = BLOCK
+) -> tuple[int, list[bytes]]:
     """The last `n` lines that end by offset `before`, without their newlines, and the offset of the first of them.
 
     To page backwards, pass that offset as `before`. Nothing before `start` is returned. A line that has no end yet is
@@ -96,7 +98,7 @@ def tail_lines(log_dir: Path, n: int, before: int | None = None, start: int = 0)
             break  # bytes are missing between the two: what lies before belongs to another page
         begin = min(begin, segment.end)
         while newlines <= n and begin > max(segment.offset, floor):
-            first = max(segment.offset, floor, begin - BLOCK)
+            first = max(segment.offset, floor, begin - block_size)
             block = _pread(segment.path, first - segment.offset, begin - first)
             if len(block) < begin - first:
                 return _last_lines(begin, b"".join(reversed(blocks)), n)  # rotated away since the listing
