@@ -61,7 +61,7 @@ class Box:
         """The process that keeps the box alive."""
 
     def start(self, timeout: float = 60) -> None:
-        """Boot; returns when systemd has come up, AssertionError with the console's end when it hasn't."""
+        """Boot; returns when systemd has come up, AssertionError with what there is to read when it hasn't."""
         self.folder.mkdir(parents=True)
         settings: Settings = {
             "folder": str(self.folder),
@@ -85,7 +85,10 @@ class Box:
             answer = self._holder.stdout.readline()
             assert answer, f"the box did not start:\n{self._console_end()}"
             self._pid = json.loads(answer)["pid"]
-            wait_until(self._is_up, timeout, "the box's systemd is up")
+            try:
+                wait_until(self._is_up, timeout, "the box's systemd is up")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self._early_journal()}") from None
         except BaseException:
             self.stop()
             raise
@@ -164,6 +167,13 @@ class Box:
         assert self.running, f"the box's PID 1 has ended:\n{self._console_end()}"
         state = self.exec("systemctl", "is-system-running", check=False, timeout=10).stdout.decode().strip()
         return state in ("running", "degraded")
+
+    def _early_journal(self) -> str:
+        """What keeps it from coming up, as far as a half-booted system can say."""
+        if not self.running:
+            return ""
+        jobs = self.exec("systemctl", "list-jobs", check=False, timeout=10).stdout
+        return (jobs + self.exec("journalctl", "--no-pager", "-n", "40", check=False, timeout=10).stdout).decode()
 
     def _console_end(self) -> str:
         return self.console.read_text(errors="replace")[-4000:] if self.console.exists() else "(no console)"
