@@ -4,17 +4,30 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qvl.shim import logread
-from qvl.shim.logfile import LogFile
+from qvl.shim.logfile import RETRY, LogFile
 
 
-def opened(directory: Path, max_size: int = 100, keep: int = 1000) -> LogFile:
-    log = LogFile(str(directory), max_size, keep)
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(
+    directory: Path, max_size: int = 100, keep: int = 1000, clock: Callable[[], float] = time.monotonic
+) -> LogFile:
+    log = LogFile(str(directory), max_size, keep, clock)
     log.open()
     return log
 
@@ -93,7 +106,8 @@ def test_a_run_begins_on_a_line_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harm", ["delete", "truncate", "move", "wipe"])
 def test_output_goes_on_when_someone_meddles(tmp_path: Path, harm: str) -> None:
     directory = tmp_path / "log"
-    log = opened(directory)
+    clock = Clock()
+    log = opened(directory, clock=clock)
     log.write(b"first\n")
     segment = directory / names(directory)[0]
     if harm == "delete":
@@ -102,7 +116,7 @@ def test_output_goes_on_when_someone_meddles(tmp_path: Path, harm: str) -> None:
         os.truncate(segment, 0)
     elif harm == "move":
         segment.rename(tmp_path / "moved")
-        log._look_at = 0  # a second later
+        clock.now += RETRY
     else:
         shutil.rmtree(directory)
     log.write(b"second\n")
@@ -114,9 +128,10 @@ def test_output_goes_on_when_someone_meddles(tmp_path: Path, harm: str) -> None:
 
 
 def test_a_lost_link_is_restored(tmp_path: Path) -> None:
-    log = opened(tmp_path)
+    clock = Clock()
+    log = opened(tmp_path, clock=clock)
     (tmp_path / "current.log").unlink()
-    log._look_at = 0  # a second later
+    clock.now += RETRY
     log.write(b"line\n")
     log.close()
     assert (tmp_path / "current.log").read_bytes() == b"line\n"
@@ -130,7 +145,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 LIMITED = """
 import resource, sys
-from qvl.shim.logfile import LogFile
+from qvl.shim.logfile import RETRY, LogFile
 log = LogFile(sys.argv[1], 10**9, 5)
 log.open()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

@@ -1,6 +1,7 @@
 """No secret reaches the log, however it is spelled and wherever a read cuts it."""
 
 import base64
+import itertools
 import json
 import urllib.parse
 
@@ -79,18 +80,16 @@ WORDS = st.text(alphabet="ab\n", min_size=4, max_size=9)
 def test_cuts_change_nothing(secrets: list[str], text: str, cuts: list[int]) -> None:
     data = text.encode()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    pieces = [data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    pieces = [data[begin:end] for begin, end in itertools.pairwise(edges)]
     whole = redact(secrets, data)
     assert redact(secrets, *pieces) == whole
     assert not any(secret.encode() in part for secret in secrets for part in whole.split(MARK))
 
 
-@given(secret=WORDS, data=st.binary(max_size=200))
-def test_what_is_held_stays_shorter_than_the_longest_spelling(secret: str, data: bytes) -> None:
-    redactor = Redactor([secret])
-    fed = shown = 0
-    for byte in data + secret.encode()[:-1] * 5:
-        fed += 1
-        piece = redactor.feed(bytes([byte]))
-        shown += len(piece) if MARK not in piece else fed - shown
-        assert fed - shown < 4 * len(secret) * 3
+def test_what_is_held_stays_shorter_than_a_secret() -> None:
+    redactor = Redactor(["aaaa"])
+    shown = b""
+    for fed in range(1, 1000):
+        shown += redactor.feed(b"a")
+        assert shown == MARK * (fed // 4)
+    assert redactor.finish() == b"aaa"
