@@ -35,6 +35,7 @@ from qvl.model.worker import Cause, Phase, Progress, Wanted
 T = TypeVar("T")
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GIB = 1024**3
+NO_GROUP = Group("qvl-no-such-group")
 
 
 @dataclass(frozen=True)
@@ -328,13 +329,18 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    control: FakeControl, socket: Path, *, patience: float = 30.0, group: Group | None = None
+    control: FakeControl,
+    socket: Path,
+    *,
+    patience: float = 30.0,
+    heartbeat: float = 5.0,
+    group: Group = NO_GROUP,
+    view_group: Group = NO_GROUP,
 ) -> AsyncIterator[Served]:
     """Serve `control` in this loop at `socket`, with view.sock beside it."""
-    group = group or Group(name="qvl-no-such-group")
     operators = listen(socket, group)
-    viewers = listen(socket.with_name("view.sock"), group)
-    server = ApiServer(control, operators, viewers, patience=patience)
+    viewers = listen(socket.with_name("view.sock"), view_group)
+    server = ApiServer(control, operators, viewers, patience=patience, heartbeat=heartbeat)
     ready = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -350,7 +356,13 @@ async def serving(
 
 @contextmanager
 def serve(
-    control: FakeControl, socket: Path, *, patience: float = 30.0, group: Group | None = None
+    control: FakeControl,
+    socket: Path,
+    *,
+    patience: float = 30.0,
+    heartbeat: float = 5.0,
+    group: Group = NO_GROUP,
+    view_group: Group = NO_GROUP,
 ) -> Iterator[Served]:
     """The same in a thread of its own, for tests and programs without a loop."""
     started = threading.Event()
@@ -361,7 +373,9 @@ def serve(
     async def run() -> None:
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
-        async with serving(control, socket, patience=patience, group=group) as here:
+        async with serving(
+            control, socket, patience=patience, heartbeat=heartbeat, group=group, view_group=view_group
+        ) as here:
             served.append(here)
             stop.append(lambda: _set(loop, done))
             started.set()

@@ -35,6 +35,8 @@ class Desk:
     control: Control
     access: Access
     streams: Streams
+    heartbeat: float
+    """Seconds between signs of life on an event stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Shared(msgspec.Struct):
     patience: float
     """Seconds."""
     on_last_closed: Callable[[], None]
+    closing: bool = False
 
 
 class Connection(H11Protocol):
@@ -54,6 +55,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
+        if self._shared.closing:  # it was on its way when the server stopped to listen
+            transport.close()
+            return
         sock = transport.get_extra_info("socket")
         view = self._shared.view_path is not None and os.fspath(sock.getsockname()) == self._shared.view_path
         try:

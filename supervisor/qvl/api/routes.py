@@ -39,7 +39,7 @@ async def status(call: Call) -> Status:
 async def events(call: Call, query: EventsQuery) -> Response:
     if not query.follow:
         return stream.remembered(call.control, query.since or 0)
-    frames = stream.events(call.control, query.since, changes=query.changes)
+    frames = stream.events(call.control, query.since, call.desk.heartbeat, changes=query.changes)
     return stream.StreamResponse(call.desk.streams, frames, stream.NDJSON)
 
 

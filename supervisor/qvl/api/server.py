@@ -24,6 +24,9 @@ from qvl.api.stream import Streams
 log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
+"""Seconds that a client may take to say its request, or to read anything of an answer."""
+HEARTBEAT = 5.0
+"""Seconds."""
 CLOSE_SECONDS = 2.0
 _HEAD_BYTES = 16 * 1024
 
@@ -32,13 +35,19 @@ class ApiServer:
     """`serve` runs until `close`. The listeners are the caller's: closing them removes the paths."""
 
     def __init__(
-        self, control: Control, operators: Listener, viewers: Listener | None = None, *, patience: float = PATIENCE
+        self,
+        control: Control,
+        operators: Listener,
+        viewers: Listener | None = None,
+        *,
+        patience: float = PATIENCE,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         self._listeners: Sequence[Listener] = [operators] if viewers is None else [operators, viewers]
         self._streams = Streams()
         access = own_access(operators.group, operators.gid)
         self._config = Config(
-            build(Desk(control, access, self._streams), OPERATIONS),
+            build(Desk(control, access, self._streams, heartbeat), OPERATIONS),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -69,6 +78,11 @@ class ApiServer:
     def streams(self) -> int:
         return len(self._streams)
 
+    @property
+    def tasks(self) -> int:
+        """Requests under way, streams among them."""
+        return len(self._state.tasks)
+
     async def serve(self, ready: Callable[[], None]) -> None:
         """Answer until `close` is called; `ready` is called when the first answer is possible."""
         self._serving = True
@@ -96,6 +110,7 @@ class ApiServer:
         self._empty.set()
 
     async def _part(self) -> None:
+        self._shared.closing = True
         self._streams.end()
         for connection in self._connections():
             connection.leave()

@@ -99,8 +99,8 @@ def check_length(path: Path) -> None:
 
 def _make_directory(directory: Path) -> None:
     """0755: two groups must get through it to two sockets, and each socket says for itself who may connect."""
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
+        missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)  # whatever our umask is
@@ -112,7 +112,11 @@ def _make_directory(directory: Path) -> None:
 def _one_at_a_time(directory: Path) -> Iterator[None]:
     """Two daemons that start together must not each take the other's socket, bound but not yet listening, for a stale
     one. The lock is a courtesy: whoever can read the directory could hold it, so it is not waited for long."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # not readable for us, which does not keep us from binding in it
+        yield
+        return
     try:
         deadline = time.monotonic() + _LOCK_SECONDS
         while time.monotonic() < deadline:

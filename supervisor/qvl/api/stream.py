@@ -19,7 +19,6 @@ from qvl.model.event import Event, Frame, Heartbeat, Snapshot
 from qvl.model.status import when
 
 NDJSON = "application/x-ndjson"
-HEARTBEAT_SECONDS = 5.0
 
 Write = Callable[[bytes], Awaitable[None]]
 Produce = Callable[[Write], Coroutine[None, None, None]]
@@ -98,7 +97,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def events(control: Control, since: int | None, *, changes: bool, heartbeat: float = HEARTBEAT_SECONDS) -> Produce:
+def events(control: Control, since: int | None, heartbeat: float, *, changes: bool) -> Produce:
     """The lines of GET /v1/events: frames as they come, and a sign of life each `heartbeat` seconds."""
     encode = msgspec.json.Encoder().encode
 
