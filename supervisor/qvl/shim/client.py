@@ -1,75 +1,34 @@
-"""The daemon's side of a shim: launch one, attach to one, read what one left behind.
+"""The daemon's side of a running shim: talk to it, and read what one left behind.
 
-Launching is a bare posix_spawn whose child is reaped through a pidfd. asyncio's own subprocesses do not fit: their
-transports kill the child when they are closed or collected, and a shim must outlive the daemon. Attaching goes through
-the directory's descriptor, so a bundle's path may be longer than the 107 bytes of a unix socket's address (unix(7)).
-
-It refuses to decide anything: whether a shim is adopted, stopped or forgotten is the caller's business.
+A connection goes through the bundle's descriptor, so a bundle's path may be longer than the 107 bytes of a unix
+socket's address (unix(7)). It refuses to decide anything: whether a shim is adopted, stopped or forgotten is the
+caller's business.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import socket
-import sys
 from collections.abc import AsyncIterator
 from typing import Literal, TypeVar
 
 import msgspec
 
 from qvl.shim import wire
-from qvl.shim.records import Answer, Bootstrap, ExitRecord, Push, ShimRecord, State, TreeProcess
+from qvl.shim.launch import ShimError, launch
+from qvl.shim.records import ExitRecord, Push, ShimRecord, State, TreeProcess
 
 __all__ = ["Scope", "ShimError", "ShimLink", "attach", "launch", "read_exit", "read_record"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 Scope = Literal["root", "group", "tree"]
 Path = str | os.PathLike[str]
 
 REQUEST_TIMEOUT = 2.0
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PROGRAM = f"import sys; sys.path.append({_ROOT!r}); from qvl.shim.main import main; main()"
-
-
-class ShimError(Exception):
-    """A shim refused, could not be reached, or did not answer in time. The message is a sentence."""
-
-    def __init__(self, message: str, errno: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.errno = errno
-        """What the kernel said, where the failure is its: ENOENT for a missing interpreter, and so on."""
-
-
-async def launch(bootstrap: Bootstrap, *, python: str = sys.executable, timeout: float = 10) -> Answer:
-    """Start a shim and its worker; return once the worker has executed its program.
-
-    Raises ShimError if the shim or the worker cannot start, or after `timeout` seconds; then nothing of it is left
-    running: a shim whose answer nobody takes ends its worker. A cancelled launch may leave a worker, which is found by
-    its bundle.
-    """
-    loop = asyncio.get_running_loop()
-    ours, theirs = socket.socketpair()
-    with ours:
-        ours.setblocking(False)
-        with theirs:
-            pid = _spawn(python, bootstrap, theirs)
-        _reap_when_ended(loop, pid)
-        try:
-            async with asyncio.timeout(timeout):
-                await loop.sock_sendall(ours, wire.encode(msgspec.structs.asdict(bootstrap)))
-                line = await _read_line(loop, ours)
-        except TimeoutError:
-            line = _last_word(ours)
-            if not line:
-                raise ShimError(f"the shim of {bootstrap.worker} did not answer within {timeout:g} s") from None
-        except OSError:  # it ended while we wrote; what it said before is still there
-            line = _last_word(ours)
-    return _parse_answer(line, bootstrap)
 
 
 async def attach(bundle: Path, *, timeout: float = REQUEST_TIMEOUT) -> ShimLink:
@@ -122,7 +81,7 @@ class ShimLink(asyncio.Protocol):
 
     async def tree(self) -> list[TreeProcess]:
         """Every process below the shim, zombies included."""
-        return msgspec.json.decode(await self._request({"op": "tree"}), type=_TreeReply).processes
+        return self._decode(await self._request({"op": "tree"}), _TreeReply).processes
 
     async def set_logs(self, max_size: int, keep: int) -> None:
         """Change the size in bytes at which log segments end, and how many finished ones stay."""
@@ -130,7 +89,7 @@ class ShimLink(asyncio.Protocol):
 
     async def refresh(self) -> State:
         """Ask for the state anew; it is also kept in `state`."""
-        self.state = msgspec.json.decode(await self._request({"op": "state"}), type=State)
+        self.state = self._decode(await self._request({"op": "state"}), State)
         return self.state
 
     async def messages(self) -> AsyncIterator[Push]:
@@ -161,7 +120,7 @@ class ShimLink(asyncio.Protocol):
         for line in lines:
             try:
                 self._take(bytes(line))
-            except msgspec.DecodeError as error:
+            except ValueError as error:  # msgspec's errors are, and the UTF-8 decoder's
                 log.warning("dropped a message of the shim in %s: %s", self.bundle, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -202,10 +161,16 @@ class ShimLink(asyncio.Protocol):
             raise ShimError(f"the shim in {self.bundle} did not answer {request['op']} in time") from None
         finally:
             del self._replies[number]
-        head = msgspec.json.decode(line, type=_Head)
+        head = self._decode(line, _Head)
         if not head.ok:
             raise ShimError(head.error or f"the shim refused {request['op']}")
         return line
+
+    def _decode(self, line: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(line, type=kind)
+        except ValueError as error:
+            raise ShimError(f"the shim in {self.bundle} answers in an unknown way: {error}") from None
 
 
 def read_record(bundle: Path) -> ShimRecord | None:
@@ -225,7 +190,6 @@ class _Head(msgspec.Struct):
     type: str = ""
     ok: bool = False
     error: str | None = None
-    errno: int | None = None
 
 
 class _TreeReply(msgspec.Struct):
@@ -235,93 +199,12 @@ class _TreeReply(msgspec.Struct):
 _PUSHES = ("exited", "gone", "lost")
 
 
-T = TypeVar("T")
-
-
 def _read(path: str, kind: type[T]) -> T | None:
     try:
         with open(path, "rb") as file:
             return msgspec.json.decode(file.read(), type=kind)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:  # msgspec's and the UTF-8 decoder's errors are ValueErrors
+    except (OSError, ValueError) as error:
         log.warning("cannot read %s: %s", path, error)
         return None
-
-
-def _spawn(python: str, bootstrap: Bootstrap, channel: socket.socket) -> int:
-    """Start the shim's interpreter with `channel` as its stdin and stdout; its environment holds nothing of ours."""
-    argv = [python, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, bootstrap.worker]
-    try:
-        errors = os.open(
-            os.path.join(bootstrap.bundle, wire.ERROR_NAME),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
-    except OSError as error:
-        raise ShimError(f"bundle {bootstrap.bundle} cannot be written: {error.strerror}", error.errno) from None
-    actions = [
-        (os.POSIX_SPAWN_DUP2, channel.fileno(), 0),
-        (os.POSIX_SPAWN_DUP2, channel.fileno(), 1),
-        (os.POSIX_SPAWN_DUP2, errors, 2),
-    ]
-    try:
-        return os.posix_spawn(python, argv, {}, file_actions=actions, setsid=True, setsigmask=())
-    except OSError as error:
-        raise ShimError(f"cannot run {python} for the shim: {error.strerror}", error.errno) from None
-    finally:
-        os.close(errors)
-
-
-def _reap_when_ended(loop: asyncio.AbstractEventLoop, pid: int) -> None:
-    """Have the loop take the shim's exit status, which says nothing, so that no zombie stays while the daemon lives."""
-    try:
-        watch = os.pidfd_open(pid)
-    except OSError:  # a kernel before 5.3, or a sandbox that refuses the call
-        _reap_by_polling(loop, pid)
-        return
-
-    def reap() -> None:
-        loop.remove_reader(watch)
-        os.close(watch)
-        with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored here: the kernel has reaped it
-            os.waitpid(pid, 0)
-
-    loop.add_reader(watch, reap)
-
-
-def _reap_by_polling(loop: asyncio.AbstractEventLoop, pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG) == (0, 0):
-            loop.call_later(1, _reap_by_polling, loop, pid)
-
-
-async def _read_line(loop: asyncio.AbstractEventLoop, channel: socket.socket) -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        part = await loop.sock_recv(channel, wire.MAX_LINE)
-        if not part:
-            break
-        line += part
-    return line
-
-
-def _last_word(channel: socket.socket) -> bytes:
-    """Refuse further answers, then take one that was already given: the shim knows for certain which it was."""
-    with contextlib.suppress(OSError):
-        channel.shutdown(socket.SHUT_RDWR)
-    try:
-        return channel.recv(wire.MAX_LINE)
-    except OSError:
-        return b""
-
-
-def _parse_answer(line: bytes, bootstrap: Bootstrap) -> Answer:
-    try:
-        head = msgspec.json.decode(line, type=_Head)
-        if head.ok:
-            return msgspec.json.decode(line, type=Answer)
-    except ValueError:
-        where = os.path.join(bootstrap.bundle, wire.ERROR_NAME)
-        raise ShimError(f"the shim of {bootstrap.worker} ended without an answer; see {where}") from None
-    raise ShimError(head.error or "the shim refused without saying why", head.errno)

@@ -83,8 +83,7 @@ class LogFile:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             self._note(error)
-        if not self.at_line_start:
-            self.write(b"\n")
+        self.end_line()
 
     def write(self, data: bytes) -> None:
         """Append; whatever cannot be stored is counted."""
@@ -109,6 +108,11 @@ class LogFile:
             self._note(error)
             self._missed += len(data) - done
             self.lost += len(data) - done
+
+    def end_line(self) -> None:
+        """Let the next byte begin a line. After a failure `mend` does that."""
+        if not self.at_line_start and not self._missed:
+            self.write(b"\n")
 
     def mend(self, now: float, *, force: bool = False) -> bool:
         """After a failure, try to say how much was lost; True if the log takes bytes again."""
@@ -165,7 +169,8 @@ class LogFile:
     def _open_newest(self) -> None:
         _make_directory(self._directory)
         offsets = segment_offsets(self._directory)
-        self._begin_segment(offsets[-1] if offsets else 0)
+        self._start = offsets[-1] if offsets else 0
+        self._begin_segment(self._start)
 
     def _begin_segment(self, offset: int) -> None:
         _make_directory(self._directory)

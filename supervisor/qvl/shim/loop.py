@@ -17,7 +17,9 @@ import signal as signals
 import time
 
 from qvl.shim import proc, wire
+from qvl.shim.keeper import Keeper
 from qvl.shim.logfile import FILE_MODE, LogFile
+from qvl.shim.order import Order
 from qvl.shim.output import Output, Stream
 from qvl.shim.poll import Poller
 from qvl.shim.server import RequestError, Server
@@ -31,31 +33,10 @@ if TYPE_CHECKING:
 PIPE_SIZE = 1024 * 1024
 READ_SIZE = 64 * 1024
 RUNS_KEPT = 50
-RETRY = 1.0
-"""Seconds between attempts to write a record that the disk refused, and between two pushes about lost output."""
+LOST_PERIOD = 1.0
+"""Seconds between two pushes about lost output."""
 FAREWELL = 1.0
 """Seconds that a client which reads slowly gets to hear the last words."""
-
-
-class Order:
-    """The bootstrap, checked: `records.Bootstrap` as the shim sees it. ValueError names the field that is wrong."""
-
-    def __init__(self, message: Json) -> None:
-        self.worker = wire.text(message, "worker")
-        self.generation = wire.number(message, "generation")
-        self.bundle = wire.text(message, "bundle")
-        self.argv = _texts(message, "argv")
-        self.cwd = wire.text(message, "cwd")
-        self.log_dir = wire.text(message, "log_dir")
-        self.max_size = wire.number(message, "max_size", least=1)
-        self.keep = wire.number(message, "keep")
-        self.secrets = _texts(message, "secrets")
-        env = message.get("env")
-        if not isinstance(env, dict):
-            raise ValueError("message lacks the table 'env'")
-        self.env = {str(name): str(value) for name, value in env.items()}
-        if not self.argv:
-            raise ValueError("the command line is empty")
 
 
 class Shim:
@@ -68,8 +49,7 @@ class Shim:
         self._log = LogFile(order.log_dir, order.max_size, order.keep)
         self._output = Output(self._log)
         self._streams: dict[int, Stream] = {}
-        self._unsaved: dict[str, tuple[bytes, int]] = {}
-        self._save_at = 0.0
+        self._keeper = Keeper()
         self._lost_told = 0
         self._lost_at = 0.0
         self._gone = False
@@ -103,7 +83,7 @@ class Shim:
             "log_offset": log_offset,
         }
         whose: Json = {"protocol": wire.PROTOCOL_VERSION, "worker": order.worker, "generation": order.generation}
-        self._save(wire.RECORD_NAME, wire.encode({**whose, "ok": True, **answer}))
+        self._keeper.save(wire.RECORD_NAME, wire.encode({**whose, "ok": True, **answer}))
         self._save_run(log_offset, started["started_at"])
         return answer
 
@@ -156,9 +136,9 @@ class Shim:
         dues += [
             self._tree.due,
             self._log.due,
-            self._save_at if self._unsaved else None,
+            self._keeper.due,
             self._lost_at if self._log.lost != self._lost_told else None,
-            self._leave_by if self._gone and not self._unsaved else None,
+            self._leave_by if self._gone and not self._keeper.busy else None,
         ]
         return min((max(due - now, 0.0) for due in dues if due is not None), default=None)
 
@@ -171,12 +151,11 @@ class Shim:
         self._log.mend(now)
         if self._log.lost != self._lost_told and now >= self._lost_at:
             self._lost_told = self._log.lost
-            self._lost_at = now + RETRY
+            self._lost_at = now + LOST_PERIOD
             self._server.broadcast({"type": "lost", "lost_bytes": self._lost_told})
         if self._tree.empty and not self._gone:
             self._finish(now)
-        if now >= self._save_at:
-            self._save_all(now)
+        self._keeper.retry(now)
 
     def _on_pipe(self, fd: int, _readable: bool, _writable: bool) -> None:
         self._drain(fd)
@@ -214,7 +193,7 @@ class Shim:
         self._server.broadcast({"type": "gone", "log_end": self._log.end, "lost_bytes": self._log.lost})
 
     def _may_leave(self, now: float) -> bool:
-        return self._gone and not self._unsaved and (now >= self._leave_by or not self._server.unsent)
+        return self._gone and not self._keeper.busy and (now >= self._leave_by or not self._server.unsent)
 
     def _state(self) -> Json:
         return {
@@ -272,7 +251,7 @@ class Shim:
             "log_end": self._log.end,
             "lost_bytes": self._log.lost,
         }
-        self._save(wire.EXIT_NAME, wire.encode(record))
+        self._keeper.save(wire.EXIT_NAME, wire.encode(record))
 
     def _save_run(self, offset: int, at: float) -> None:
         """Note where this run's output begins, so that the one before can be shown alone."""
@@ -283,30 +262,7 @@ class Shim:
         except OSError:
             runs = []
         runs.append(wire.encode({"generation": self._order.generation, "offset": offset, "at": at}))
-        self._save(path, b"".join(runs[-RUNS_KEPT:]), FILE_MODE)
-
-    def _save(self, path: str, data: bytes, mode: int = 0o600) -> None:
-        """Write a record, now or as soon as the disk takes it."""
-        self._unsaved[path] = (data, mode)
-        self._save_all(time.monotonic())
-
-    def _save_all(self, now: float) -> None:
-        for path, (data, mode) in list(self._unsaved.items()):
-            try:
-                wire.write_atomic(path, data, mode)
-            except FileNotFoundError:
-                pass  # the directory was removed: nobody will look there
-            except OSError:
-                self._save_at = now + RETRY
-                continue
-            del self._unsaved[path]
-
-
-def _texts(message: Json, key: str) -> list[str]:
-    value = message.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"message lacks the list of texts {key!r}")
-    return value
+        self._keeper.save(path, b"".join(runs[-RUNS_KEPT:]), FILE_MODE)
 
 
 def _pipe() -> tuple[int, int]:

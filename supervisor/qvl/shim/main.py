@@ -12,7 +12,8 @@ import os
 import signal as signals
 
 from qvl.shim import wire
-from qvl.shim.loop import Order, Shim
+from qvl.shim.loop import Shim
+from qvl.shim.order import Order
 from qvl.shim.server import RequestError
 from qvl.shim.spawn import SpawnError
 

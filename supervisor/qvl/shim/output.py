@@ -69,7 +69,7 @@ class Output:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Append a stream's bytes; another stream's open line ends first."""
-        if self._last is not stream and not self._log.at_line_start:
-            self._log.write(b"\n")
+        if self._last is not stream:
+            self._log.end_line()
         self._last = stream
         self._log.write(data)
