@@ -38,6 +38,11 @@ class RestartAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldAsked:
+    """End the process and start no other until asked; what the operator wants stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrialEnded:
     """The transaction committed, or is over."""
 
@@ -118,6 +123,7 @@ Input = (
     StartAsked
     | StopAsked
     | RestartAsked
+    | HoldAsked
     | TrialEnded
     | Mended
     | GateOpened

@@ -32,6 +32,7 @@ from qvl.core.inputs import (
     Ended,
     GateHeld,
     GateOpened,
+    HoldAsked,
     Input,
     Instant,
     Kill,
@@ -84,6 +85,8 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
             return _stop_asked(record, spec.policy, now)
         case RestartAsked(trial=trial):
             return _restart_asked(record, spec.policy, now, trial=trial)
+        case HoldAsked():
+            return _hold_asked(record, spec.policy, now)
         case TrialEnded():
             return Step(msgspec.structs.replace(record, trial=False))
         case Mended(what=what):
@@ -136,12 +139,12 @@ def _to(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | N
 
 def _afresh(record: WorkerRecord) -> WorkerRecord:
     """Forget failures: the operator starts it anew."""
-    return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, trial=False)
+    return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, trial=False, held=False)
 
 
 def _begin(record: WorkerRecord, now: Instant) -> Step:
     """The way to a process leads through the gate."""
-    record = msgspec.structs.replace(record, wanted=Wanted.UP, asked=False, verdict=None, final=False)
+    record = msgspec.structs.replace(record, wanted=Wanted.UP, asked=False, verdict=None, final=False, held=False)
     return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
 
 
@@ -152,7 +155,7 @@ def _start_asked(record: WorkerRecord, now: Instant) -> Step:
         case Phase.RELEASING:
             return Step(_afresh(msgspec.structs.replace(record, wanted=Wanted.UP, deadline=None)), (CheckGate(),))
         case _:
-            return Step(msgspec.structs.replace(record, wanted=Wanted.UP, restarts=0))
+            return Step(msgspec.structs.replace(record, wanted=Wanted.UP, restarts=0, held=False))
 
 
 def _stop_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
@@ -173,6 +176,17 @@ def _restart_asked(record: WorkerRecord, policy: Policy, now: Instant, *, trial:
             return _begin(record, now)
         case Phase.DRAINING | Phase.STOPPING:
             return Step(record)
+        case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
+            return _let_go(record, policy, now)
+
+
+def _hold_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    record = msgspec.structs.replace(record, held=True, trial=False)
+    match record.phase:
+        case Phase.STOPPED | Phase.FAILED | Phase.DRAINING | Phase.STOPPING:
+            return Step(record)
+        case Phase.RELEASING | Phase.BACKOFF:
+            return Step(_to(record, Phase.STOPPED, now))
         case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
             return _let_go(record, policy, now)
 
@@ -201,7 +215,7 @@ def _kill(record: WorkerRecord, now: Instant, verdict: Verdict | None) -> Step:
 
 
 def _mended(record: WorkerRecord, what: str, now: Instant) -> Step:
-    if record.wanted is Wanted.UP and record.phase in (Phase.FAILED, Phase.BACKOFF):
+    if record.wanted is Wanted.UP and not record.held and record.phase in (Phase.FAILED, Phase.BACKOFF):
         return _begin(msgspec.structs.replace(_afresh(record), restarts=record.restarts), now)
     return Step(record)
 
@@ -209,7 +223,7 @@ def _mended(record: WorkerRecord, what: str, now: Instant) -> Step:
 def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
     if record.phase is not Phase.RELEASING:
         return Step(record)
-    if record.wanted is Wanted.DOWN:
+    if record.wanted is Wanted.DOWN or record.held:
         return Step(_to(record, Phase.STOPPED, now))
     due = Deadline(DeadlineKind.STALL, now.mono + spec.policy.health.stall_timeout)
     record = msgspec.structs.replace(
@@ -247,8 +261,9 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         end = msgspec.structs.replace(end, cause=Cause.REQUESTED, evidence=None, hint=None)
     requested = record.asked and record.verdict is None
     record = msgspec.structs.replace(record, last_exit=end, process=None, launched=None, asked=False, verdict=None)
-    if requested or record.wanted is Wanted.DOWN:
-        due = Deadline(DeadlineKind.RELEASE, now.mono + RELEASE_PATIENCE) if record.wanted is Wanted.DOWN else None
+    stays_down = record.wanted is Wanted.DOWN or record.held
+    if requested or stays_down:
+        due = Deadline(DeadlineKind.RELEASE, now.mono + RELEASE_PATIENCE) if stays_down else None
         return Step(_to(record, Phase.RELEASING, now, due), (CheckGate(),))
     record = msgspec.structs.replace(
         record,
@@ -311,6 +326,7 @@ def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: boo
 
     Deadlines are of this boot; after a reboot no process lives, a backoff is due at once and old ends don't count.
     """
+    record = msgspec.structs.replace(record, held=False)
     if not same_boot:
         if record.phase.has_process or record.phase is Phase.RELEASING:
             record = msgspec.structs.replace(_to(record, Phase.STOPPED, now), process=None, launched=None, asked=False)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -59,6 +60,8 @@ class WorkerAttendant:
         self._prober = prober
         self._gpus = gpus
         self._group = group
+        self._children: set[int] = set()
+        """Shims that may be children of this process, also of an earlier run of it."""
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
 
     # ---- effects
@@ -103,7 +106,7 @@ class WorkerAttendant:
 
     async def _drain(self, worker: Worker, generation: int) -> None:
         """Wait until nothing is in flight; where that can't be told, there is nothing to wait for."""
-        surface, key = self._surface(worker)
+        surface, key = self.surface(worker)
         while surface.metrics:
             sample = await self._prober.scrape(worker, surface, key)
             if sample is None or not sample.busy:
@@ -152,10 +155,18 @@ class WorkerAttendant:
         if old.process is not None:
             remove_tmpdir(old.process.tmpdir)
 
+    def respecified(self, worker: Worker) -> None:
+        """Hand a running worker's shim its new log policy; everything else is read from the specification anyway."""
+        logs = worker.spec.policy.logs
+        if worker.link is not None:
+            send = self._signal(worker, lambda link: link.set_logs(logs.max_size, logs.keep))
+            worker.run(self._group, "logs", send)
+
     async def _follow(self, worker: Worker, record: WorkerRecord) -> None:
         """Hold the link to a worker's shim until its tree is gone, and tell how it ended."""
         assert record.process is not None
         bundle = self._supervisor.store.bundle(worker.name)
+        self._children.add(record.process.shim_pid)
         try:
             link = await attach(bundle)
         except ShimError as error:
@@ -175,6 +186,15 @@ class WorkerAttendant:
         )
         self._supervisor.post(worker.name, Ended(record.generation, end))
 
+    def reap(self) -> None:
+        """Take the exit status of shims that nobody else waits for, so that no zombie stays."""
+        for pid in list(self._children):
+            try:
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    self._children.discard(pid)
+            except ChildProcessError:
+                self._children.discard(pid)
+
     async def _listen(self, worker: Worker, link: ShimLink) -> None:
         if link.state.gone:
             return
@@ -189,7 +209,7 @@ class WorkerAttendant:
                     pass
 
     async def _await_ready(self, worker: Worker, generation: int) -> None:
-        surface, key = self._surface(worker)
+        surface, key = self.surface(worker)
         await self._prober.until_ready(worker, surface, key, lambda: self._said_ready(worker))
         self._supervisor.post(worker.name, BecameReady(generation))
 
@@ -224,7 +244,7 @@ class WorkerAttendant:
             self._supervisor.store.save_startups(self.remembered)
 
     async def _watch(self, worker: Worker, generation: int) -> None:
-        surface, key = self._surface(worker)
+        surface, key = self.surface(worker)
 
         def told(ready: bool, why: str | None, verdict: Verdict | None) -> None:
             if verdict is not None:
@@ -246,7 +266,7 @@ class WorkerAttendant:
     def _publish_metrics(self, worker: Worker) -> None:
         self._supervisor.journal.change(Change(at=when(time.time()), metrics={worker.name: worker.metrics}))
 
-    def _surface(self, worker: Worker) -> tuple[Surface, str | None]:
+    def surface(self, worker: Worker) -> tuple[Surface, str | None]:
         launch = worker.record.launched or worker.spec.launch
         key = None
         with contextlib.suppress(OSError):  # taken away since the start: asked without it, the engine will say 401

@@ -145,6 +145,16 @@ class Prober:
             return False, f"{path}: {type(error).__name__}" + (f" ({error})" if str(error) else "")
         return answer.status_code == 200, f"{path} answered {answer.status_code}"
 
+    async def fetch(self, worker: Worker, path: str, key: str | None) -> dict[str, object]:
+        """A JSON object, empty where `path` is unknown; httpx.HTTPError, TimeoutError or ValueError if none comes."""
+        async with asyncio.timeout(SCRAPE_TIMEOUT):
+            answer = await self._http.get(_url(worker, path), headers=_headers(key), timeout=SCRAPE_TIMEOUT)
+        if answer.status_code == 404:
+            return {}
+        answer.raise_for_status()
+        document = answer.json()
+        return document if isinstance(document, dict) else {}
+
     async def post(self, worker: Worker, path: str, key: str | None, body: object, timeout: float) -> httpx.Response:
         """httpx.HTTPError or TimeoutError where there is no answer."""
         async with asyncio.timeout(timeout):

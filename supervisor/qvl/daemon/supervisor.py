@@ -42,6 +42,8 @@ class Attendant(Protocol):
 
     def ended(self, worker: Worker, old: WorkerRecord) -> None: ...
 
+    def respecified(self, worker: Worker) -> None: ...
+
 
 class Supervisor:
     """Holds every worker. Its methods are called from its own loop's turns, but for `post`, `ask` and `until`."""
@@ -53,6 +55,8 @@ class Supervisor:
         self.pool_wanted: dict[str, Wanted] = {}
         self.attendant: Attendant
         self.on_tick: list[Callable[[], None]] = []
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after a worker changed: counts and the pools' state follow from it."""
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._waiting: list[tuple[str, Callable[[Worker | None], bool], asyncio.Future[Worker | None]]] = []
         self._closed = False
@@ -176,6 +180,7 @@ class Supervisor:
     def tell(self, worker: Worker) -> None:
         """Tell watchers how a worker is now."""
         self.journal.change(Change(at=clock.wall_of(clock.now().mono), workers=(worker_status(worker),)))
+        self.on_change()
 
     def _feed(self, name: str, event: Input) -> None:
         worker = self.workers.get(name)
@@ -200,6 +205,7 @@ class Supervisor:
         self.store.forget(worker.name)
         now = clock.wall_of(clock.now().mono)
         self.journal.change(Change(at=now, removed=(worker.name,)))
+        self.on_change()
         self._wake(worker.name)
 
     def _wake(self, name: str) -> None:

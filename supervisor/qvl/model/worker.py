@@ -150,6 +150,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     trial: bool = False
     """Under a transaction: the first unrequested end is final, so that the transaction can go back."""
+    held: bool = False
+    """Down for now though wanted up: the daemon stops, or a change needs its place. A new daemon starts it again."""
     final: bool = False
     """Ended by itself, and its restart mode says that this is the end of it."""
     last_exit: Exit | None = None

@@ -1,0 +1,82 @@
+"""The transactions under way: one a pool at a time, edits of the whole file after all of them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.transaction import Smoke, Transaction
+from qvl.model.error import ErrorCode, QvlError
+from qvl.model.plan import Action, Plan
+from qvl.model.spec import WorkerSpec
+from qvl.model.status import SwitchStatus, when
+
+EVERY_POOL = "*"
+"""The key of a change that may concern any pool."""
+
+
+class Changes:
+    """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
+
+    def __init__(self, supervisor: Supervisor, smoke: Smoke, tell: Callable[[], None]) -> None:
+        self._supervisor = supervisor
+        self._smoke = smoke
+        self._tell = tell
+        self._running: dict[str, Transaction] = {}
+        self._status: dict[str, SwitchStatus] = {}
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def status(self, pool: str) -> SwitchStatus | None:
+        return self._status.get(pool) or self._status.get(EVERY_POOL)
+
+    def refuse_if_busy(self, pool: str) -> None:
+        if pool in self._running or EVERY_POOL in self._running:
+            raise QvlError(
+                ErrorCode.CONFLICT,
+                f"a change of pool {pool} is under way",
+                "wait for it, or take it back with `qvlctl switch --cancel`",
+            )
+
+    def cancel(self, pool: str) -> None:
+        transaction = self._running.get(pool) or self._running.get(EVERY_POOL)
+        if transaction is None:
+            raise QvlError(ErrorCode.CONFLICT, f"no change of pool {pool} is under way", "`qvlctl status` shows them")
+        transaction.cancel()
+
+    async def run(self, key: str, kind: str, to: str, made: Plan, wanted: Sequence[WorkerSpec]) -> str | None:
+        """Carry out a plan. Returns why it went back, None once it is done. A switch is smoke-tested and on trial from
+        its first worker on; an edit only where workers were serving."""
+        began = when(time.time())
+
+        def watch(step: str, worker: str | None, done: int) -> None:
+            self._status[key] = SwitchStatus(kind, to, step, worker, done, transaction.total, began)
+            self._tell()
+
+        is_switch = kind != "apply"
+        transaction = Transaction(
+            self._supervisor,
+            made.steps,
+            {spec.name: spec for spec in wanted},
+            smoke=self._smoke if is_switch else None,
+            watch=watch,
+            all_on_trial=is_switch,
+        )
+        self._running[key] = transaction
+        self.idle.clear()
+        watch("preparing", None, 0)
+        try:
+            return await transaction.run()
+        finally:
+            del self._running[key], self._status[key]
+            if not self._running:
+                self.idle.set()
+            self._tell()
+
+
+def summary(made: Plan) -> str:
+    """`2 restart, 1 start`, or `nothing to do`."""
+    counts = {
+        action: sum(step.action is action for step in made.steps) for action in Action if action is not Action.KEEP
+    }
+    return ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "nothing to do"

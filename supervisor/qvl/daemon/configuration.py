@@ -1,0 +1,351 @@
+"""The configuration while the daemon runs: what the file says, what was applied, and how the one becomes the other.
+
+Three things are told apart: the file's `revision`, the `applied` configuration (what runs), and a `rejected` one that
+was tried and went back, which isn't tried again until the file changes or someone types `apply`.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from qvl.config.flags import installed_check
+from qvl.config.fleet import Fleet, fleet
+from qvl.config.load import Loaded, load
+from qvl.config.settings import Config
+from qvl.config.state import ConfigState, Override, Rejected, hold
+from qvl.core.planning import Current, plan
+from qvl.daemon.changes import EVERY_POOL, Changes, summary
+from qvl.daemon.journal import Journal
+from qvl.daemon.supervisor import Supervisor
+from qvl.model.error import ErrorCode, QvlError
+from qvl.model.event import Severity
+from qvl.model.gpu import Gpu
+from qvl.model.plan import Action, Plan
+from qvl.model.spec import PoolSpec, WorkerSpec
+from qvl.model.status import ConfigStatus
+
+log = logging.getLogger(__name__)
+
+PLANS = 32
+"""Plans that are remembered for `apply`."""
+
+OVERHEAD = 1.0
+"""Seconds that a restart takes beside the start-up itself."""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A plan with the configuration that it leads to. `path`: of another file than the live one."""
+
+    plan: Plan
+    config: Config
+    fleet: Fleet
+    path: Path | None = None
+
+
+class Configuration:
+    """Everything here runs in the daemon's loop; changes of workers go through the supervisor's inbox."""
+
+    def __init__(
+        self,
+        path: Path,
+        state: ConfigState,
+        supervisor: Supervisor,
+        journal: Journal,
+        *,
+        inventory: Callable[[], Sequence[Gpu]],
+        remembered: Callable[[], Mapping[str, Mapping[str, float]]],
+        changes: Changes,
+        tell: Callable[[], None],
+        cache: Path,
+    ) -> None:
+        self.path = path
+        self.applied: Config | None = None
+        self.pools: dict[str, PoolSpec] = {}
+        self._state = state
+        self._supervisor = supervisor
+        self._journal = journal
+        self._inventory = inventory
+        self._remembered = remembered
+        self._changes = changes
+        self._tell = tell
+        self._cache = cache
+        self._overrides: dict[str, Override] = {}
+        self._rejected: Rejected | None = None
+        self._revision: str | None = None
+        self._error: str | None = None
+        self._waits = False
+        self._plans: dict[str, Prepared] = {}
+        self._numbers = itertools.count(1)
+        self._reloads = asyncio.Lock()
+        self._next: Config | None = None
+        self._to_apply = asyncio.Event()
+
+    # ---- at the start
+
+    def open(self) -> Config:
+        """The configuration to begin with: the last applied one where there is one, else the file's.
+
+        QvlError where there is neither. What the file says beyond the last applied one is planned by the first reload.
+        """
+        overrides, applied, rejected = self._state.overrides(), self._state.applied(), self._state.rejected()
+        for remembered in (overrides, applied, rejected):
+            if remembered.reason is not None:
+                log.warning("%s", remembered.reason)
+        self._overrides, self._rejected = overrides.value, rejected.value
+        config = applied.value
+        if config is None:
+            loaded = self._load(self.path)
+            self._note(loaded)
+            if loaded.config is None:
+                raise QvlError(
+                    ErrorCode.REFUSED,
+                    f"configuration {self.path} is refused and there is no last applied one:\n{_lines(loaded)}",
+                    f"mend it, then `qvlctl check {self.path}`",
+                )
+            config = loaded.config
+        self.applied = config
+        return config
+
+    def first_fleet(self) -> dict[str, WorkerSpec]:
+        """The workers to begin with; pools that this host can't place are told about."""
+        assert self.applied is not None
+        placed = self._place(self.applied, self._overrides)
+        for fault in placed.faults:
+            self._error = str(fault)
+            self._journal.publish("config.refused", str(fault), severity=Severity.ERROR)
+        self._accept(self.applied, placed)
+        return {worker.name: worker for worker in placed.workers}
+
+    # ---- what the file says
+
+    async def reload(self, *, typed: bool = False) -> None:
+        """Read the file, plan, and have it applied as `auto_apply` says; returns before it is.
+
+        `typed`: the operator asked, so what was rejected is tried again and what waits is applied.
+        """
+        async with self._reloads:
+            loaded = await asyncio.to_thread(self._load, self.path)
+            self._note(loaded)
+            if loaded.config is None:
+                self._refuse(_lines(loaded))
+                return
+            config = loaded.config
+            prepared = self._prepare(config)
+            if prepared.fleet.faults:
+                self._refuse("\n".join(map(str, prepared.fleet.faults)))
+                return
+            rejected = self._rejected
+            if rejected is not None and rejected.revision == config.revision and not typed:
+                self._error = rejected.error
+                self._tell()
+                return
+            self._forget_rejection()
+            self._error = None
+            self._waits = not typed and not self._applies_itself(config, prepared.plan)
+            if self._waits and prepared.plan.changes:
+                removes = ", ".join(prepared.plan.removes_pools)
+                why = f"it removes pool {removes} with workers up" if removes else "auto_apply leaves it to you"
+                sentence = f"the edit waits for `qvlctl apply`, since {why}: {summary(prepared.plan)}"
+                self._journal.publish("plan", sentence, severity=Severity.WARNING)
+                self._tell()
+                return
+            self._waits = False
+            self._next = config
+            self._to_apply.set()
+
+    async def applier(self) -> None:
+        """Applies what was read last, one configuration at a time, when no switch is under way."""
+        while True:
+            await self._to_apply.wait()
+            await self._changes.idle.wait()
+            config, self._next = self._next, None
+            self._to_apply.clear()
+            if config is not None:
+                await self._apply(self._prepare(config))
+
+    async def plan(self, path: Path | None) -> Plan:
+        """What the live file, or another, would do. QvlError with every fault where it is refused."""
+        loaded = await asyncio.to_thread(self._load, path or self.path)
+        if path is None:
+            self._note(loaded)
+        if loaded.config is None:
+            raise QvlError(ErrorCode.REFUSED, _lines(loaded), f"mend {path or self.path}, then plan again")
+        prepared = self._prepare(loaded.config)
+        if prepared.fleet.faults:
+            raise QvlError(
+                ErrorCode.REFUSED,
+                "\n".join(map(str, prepared.fleet.faults)),
+                f"mend {path or self.path}, then plan again",
+            )
+        number = f"{prepared.plan.revision}-{next(self._numbers)}"
+        named = msgspec.structs.replace(prepared.plan, id=number)
+        self._plans[number] = msgspec.structs.replace(prepared, plan=named, path=path)
+        while len(self._plans) > PLANS:
+            del self._plans[next(iter(self._plans))]
+        return named
+
+    async def apply(self, number: str) -> tuple[str, ...]:
+        """Have a plan applied if it still holds; returns the workers that it concerns, before it is."""
+        prepared = self._plans.get(number)
+        if prepared is None:
+            raise QvlError(ErrorCode.NOT_FOUND, f'there is no plan "{number}"', "plan again: `qvlctl plan`")
+        if prepared.path is not None:
+            raise QvlError(
+                ErrorCode.CONFLICT,
+                f"plan {number} is of {prepared.path}, not of the live file {self.path}",
+                f"move it to {self.path}, then `qvlctl apply`",
+            )
+        loaded = await asyncio.to_thread(self._load, self.path)
+        if loaded.revision != prepared.plan.revision:
+            raise QvlError(
+                ErrorCode.STALE_PLAN,
+                f"plan {number} was made from revision {prepared.plan.revision}, the file is at {loaded.revision} now",
+                "plan again: `qvlctl plan`, then `qvlctl apply`",
+            )
+        await self.reload(typed=True)
+        return tuple(step.worker for step in prepared.plan.steps if step.action is not Action.KEEP)
+
+    # ---- for status
+
+    def override(self, pool: str) -> str | None:
+        override = self._overrides.get(pool)
+        return override.profile if override is not None else None
+
+    def status(self) -> ConfigStatus:
+        return ConfigStatus(
+            path=str(self.path),
+            revision=self._revision,
+            applied=self.applied.revision if self.applied is not None else None,
+            error=self._error,
+            pending=self._waits,
+        )
+
+    # ---- for switching
+
+    @property
+    def overrides(self) -> dict[str, Override]:
+        return dict(self._overrides)
+
+    def with_overrides(self, overrides: Mapping[str, Override], pool: str) -> Prepared:
+        """The applied configuration with other overrides, planned for one pool."""
+        config = self.applied
+        if config is None:
+            raise QvlError(ErrorCode.CONFLICT, "no configuration is applied yet")
+        placed = self._place(config, overrides)
+        wanted = [worker for worker in placed.workers if worker.pool == pool]
+        return Prepared(self._plan(wanted, config.revision, pool), config, placed)
+
+    def commit_overrides(self, overrides: Mapping[str, Override], pool: str, placed: Fleet) -> None:
+        self._overrides = dict(overrides)
+        self._write(lambda: self._state.save_overrides(self._overrides))
+        self.pools = {s.name: s if s.name == pool else self.pools.get(s.name, s) for s in placed.pools}
+        self._tell()
+
+    # ---- parts
+
+    def _load(self, path: Path) -> Loaded:
+        return load(path, flag_check=installed_check(self._cache))
+
+    def _note(self, loaded: Loaded) -> None:
+        self._revision = loaded.revision or None
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+
+    def _refuse(self, error: str) -> None:
+        if error != self._error:
+            first, *more = error.splitlines()
+            rest = f" (and {len(more)} more)" if more else ""
+            self._journal.publish(
+                "config.refused", f"{first}{rest}", severity=Severity.ERROR, data={"faults": error.splitlines()}
+            )
+        self._error = error
+        self._waits = False
+        self._tell()
+
+    def _place(self, config: Config, overrides: Mapping[str, Override]) -> Fleet:
+        held, _ = hold(overrides, config)
+        return fleet(config, self._inventory(), {name: override.profile for name, override in held.items()})
+
+    def _prepare(self, config: Config) -> Prepared:
+        placed = self._place(config, self._overrides)
+        return Prepared(self._plan(placed.workers, config.revision), config, placed)
+
+    def _plan(self, wanted: Sequence[WorkerSpec], revision: str, pool: str | None = None) -> Plan:
+        workers = self._supervisor.workers.values()
+        current = {
+            w.name: Current(w.spec, w.record)
+            for w in workers
+            if not w.removing and (pool is None or w.record.pool == pool)
+        }
+        remembered = self._remembered()
+        downtime = {
+            spec.name: round(sum(took.values()) + OVERHEAD, 1)
+            for spec in wanted
+            if (took := remembered.get(spec.profile)) is not None
+        }
+        return plan(current, wanted, revision=revision, pool_wanted=self._supervisor.pool_wanted, downtime=downtime)
+
+    @staticmethod
+    def _applies_itself(config: Config, made: Plan) -> bool:
+        if made.removes_pools or config.supervisor.auto_apply is False:
+            return False
+        return config.supervisor.auto_apply is True or not any(step.action.interrupts for step in made.steps)
+
+    async def _apply(self, prepared: Prepared) -> None:
+        config, made = prepared.config, prepared.plan
+        if not made.changes:
+            self._adopt_revision(config, prepared.fleet)
+            return
+        self._journal.publish("plan", f"applying revision {config.revision}: {summary(made)}")
+        wrong = await self._changes.run(EVERY_POOL, "apply", config.revision, made, prepared.fleet.workers)
+        if wrong is None:
+            self._adopt_revision(config, prepared.fleet)
+            return
+        self._error = f"revision {config.revision} was rejected: {wrong}"
+        self._rejected = rejected = Rejected(config.revision, self._error)
+        self._write(lambda: self._state.save_rejected(rejected))
+        self._journal.publish(
+            "apply", self._error, severity=Severity.ERROR, data={"revision": config.revision, "outcome": "rolled-back"}
+        )
+        self._tell()
+
+    def _adopt_revision(self, config: Config, placed: Fleet) -> None:
+        changed = self.applied is None or self.applied.revision != config.revision
+        self._accept(config, placed)
+        if changed:
+            data: dict[str, object] = {"revision": config.revision, "outcome": "done"}
+            self._journal.publish("apply", f"revision {config.revision} is applied", data=data)
+        self._tell()
+
+    def _accept(self, config: Config, placed: Fleet) -> None:
+        self.applied = config
+        self._error = self._error if placed.faults else None
+        held, ended = hold(self._overrides, config)
+        for sentence in ended:
+            self._journal.publish("switch", sentence)
+        if held != self._overrides:
+            self._overrides = held
+            self._write(lambda: self._state.save_overrides(self._overrides))
+        for note in placed.notes:
+            log.warning("%s", note)
+        self.pools = {pool.name: pool for pool in placed.pools}
+        self._write(lambda: self._state.save_applied(config))
+
+    def _forget_rejection(self) -> None:
+        if self._rejected is not None:
+            self._rejected = None
+            self._write(lambda: self._state.save_rejected(None))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            log.error("the configuration's state can't be written: %s", error)
+
+
+def _lines(loaded: Loaded) -> str:
+    return "\n".join(map(str, loaded.faults))

@@ -1,0 +1,329 @@
+"""qvl-supervisor: the only place that constructs things, and the order in which they start and stop.
+
+Up: lock, configuration, cards, adoption of what lives, sockets, READY=1, then what the file says beyond the last
+applied configuration. Down: what `on_stop` says, or nothing but ourselves where systemd restarts us.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+
+from qvl.api.server import ApiServer
+from qvl.api.socket import Group, Listener, listen
+from qvl.config.paths import Paths
+from qvl.config.settings import Supervisor as Settings
+from qvl.config.state import ConfigState
+from qvl.core.inputs import DeadlinePassed, HoldAsked, Mended
+from qvl.daemon.adoption import adopt_all
+from qvl.daemon.attendant import WorkerAttendant
+from qvl.daemon.changes import Changes
+from qvl.daemon.configuration import Configuration
+from qvl.daemon.control import DaemonControl
+from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.history import INTERVAL, HistoryRing
+from qvl.daemon.journal import Journal
+from qvl.daemon.launcher import Launcher
+from qvl.daemon.logs import set_up_logging
+from qvl.daemon.notify import Notifier
+from qvl.daemon.options import locate, parse
+from qvl.daemon.prober import Prober
+from qvl.daemon.smoke import smoke
+from qvl.daemon.store import Store
+from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.switching import Switching
+from qvl.daemon.systemd_job import stop_is_restart
+from qvl.daemon.watch import edits
+from qvl.daemon.worker import Worker
+from qvl.engines.catalog import drivers
+from qvl.gpus.base import GpuSource
+from qvl.gpus.none import NoGpus
+from qvl.gpus.nvml import NvmlGpus
+from qvl.gpus.simulated import SimulatedGpus
+from qvl.model.error import QvlError
+from qvl.model.event import Change
+from qvl.model.status import when
+from qvl.model.worker import Phase
+from qvl.shim import proc
+
+log = logging.getLogger(__name__)
+
+EX_CONFIG = 78
+"""sysexits.h: the configuration is at fault. The unit doesn't restart on it."""
+
+GPUS_WATCHED, GPUS_ALONE = 2.0, 10.0
+"""Seconds between readings of the cards, with and without someone who looks."""
+
+SIMULATED = "simulated-gpus"
+_USER_SETTINGS = ("operator_group", "viewer_group")
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    set_up_logging()
+    faulthandler.enable()  # a watchdog's SIGABRT leaves a stack
+    try:
+        paths, settings = locate(options)
+        daemon = Daemon(paths, settings)
+        again = asyncio.run(daemon.run())
+    except QvlError as error:
+        for line in error.message.splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(EX_CONFIG if error.code.wire == "refused" and "configuration" in error.message else 1)
+    if again:
+        _replace_ourselves()
+
+
+def _replace_ourselves() -> None:
+    """Run the code that is on disk now, with the same pid: systemd sees no change, children stay ours."""
+    os.execv(sys.executable, [sys.executable, "-m", "qvl.daemon.main", *sys.argv[1:]])
+
+
+class Daemon:
+    """One run from start to stop."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._notifier = Notifier()
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        self._again = False
+
+    async def run(self) -> bool:
+        """True where the code is to be replaced and run anew."""
+        store = Store(self._paths.state_dir, proc.boot_id())
+        store.open()
+        try:
+            with contextlib.ExitStack() as sockets:
+                async with asyncio.TaskGroup() as group:
+                    await self._run(store, group, sockets)
+        except* QvlError as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            store.close()
+        return self._again
+
+    async def _run(self, store: Store, group: asyncio.TaskGroup, sockets: contextlib.ExitStack) -> None:
+        self._catch_signals()
+        journal = Journal(store.directory / "events.jsonl")
+        journal.open()
+        simulated = self._paths.state_dir / SIMULATED
+        gpus = GpuMonitor(_source(self._settings.gpus, simulated))
+        await gpus.open()
+        cache = self._paths.state_dir / "cache"
+        launcher = Launcher(
+            drivers(cache), gpus, self._paths.log_dir, simulated if _is_simulated(self._settings.gpus) else None
+        )
+        prober = Prober()
+        supervisor = Supervisor(store, journal)
+        supervisor.pool_wanted = store.load_pools()
+        attendant = WorkerAttendant(supervisor, launcher, prober, gpus, group)
+        supervisor.attendant = attendant
+
+        async def smoke_test(worker: Worker) -> str | None:
+            surface, key = attendant.surface(worker)
+            return await smoke(prober, worker, surface, key)
+
+        control: DaemonControl
+
+        def tell() -> None:
+            control.tell()
+
+        changes = Changes(supervisor, smoke_test, tell)
+        configuration = Configuration(
+            self._paths.config,
+            ConfigState(self._paths.state_dir),
+            supervisor,
+            journal,
+            inventory=lambda: gpus.inventory,
+            remembered=lambda: attendant.remembered,
+            changes=changes,
+            tell=tell,
+            cache=cache,
+        )
+        history = HistoryRing()
+
+        def spawn(work: Awaitable[None]) -> None:
+            async def go() -> None:
+                await work
+
+            group.create_task(go())
+
+        control = DaemonControl(
+            supervisor,
+            configuration,
+            Switching(configuration, changes, journal),
+            changes,
+            journal,
+            launcher,
+            gpus,
+            history,
+            spawn,
+            self._restart,
+        )
+        configuration.open()
+        operators, viewers = self._listen(sockets)
+        server = ApiServer(control, operators, viewers)
+        supervisor.on_change = tell
+        supervisor.on_tick += [
+            self._notifier.watchdog,
+            lambda: self._notifier.status(control.headline()),
+            attendant.reap,
+            lambda: _mend(supervisor),
+        ]
+        loop_task = group.create_task(supervisor.run())
+        await supervisor.ask(lambda: adopt_all(supervisor, launcher, store.load_records(), configuration.first_fleet()))
+        answering = asyncio.Event()
+        server_task = group.create_task(server.serve(answering.set))
+        await answering.wait()
+        journal.publish("daemon", f"qvl-supervisor started with pid {os.getpid()}")
+        self._notifier.ready(control.headline())
+        background = [
+            group.create_task(configuration.applier()),
+            group.create_task(self._reloads(configuration, control)),
+            group.create_task(_sample(gpus, supervisor, journal, history)),
+        ]
+        await self._stop.wait()
+        await self._wind_down(supervisor, journal, configuration, background)
+        journal.close()
+        await server.close()
+        await server_task
+        supervisor.close()
+        await loop_task
+        await prober.close()
+        gpus.close()
+
+    # ---- what stops and reloads
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self._asked_to_stop)
+        self._hangups: asyncio.Queue[None] = asyncio.Queue()
+        loop.add_signal_handler(signal.SIGHUP, self._hangups.put_nowait, None)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._force.set()
+        self._stop.set()
+
+    def _restart(self) -> None:
+        self._again = True
+        # The answer to whoever asked leaves first.
+        asyncio.get_running_loop().call_later(0.1, self._stop.set)
+
+    async def _reloads(self, configuration: Configuration, control: DaemonControl) -> None:
+        """The file is read at the start, at each edit and at each SIGHUP."""
+        await configuration.reload()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._on_edits(configuration))
+            while True:
+                await self._hangups.get()
+                self._notifier.reloading()
+                try:
+                    await configuration.reload()
+                finally:
+                    self._notifier.ready(control.headline())
+
+    async def _on_edits(self, configuration: Configuration) -> None:
+        async for _ in edits(self._paths.config):
+            await configuration.reload()
+
+    async def _wind_down(
+        self,
+        supervisor: Supervisor,
+        journal: Journal,
+        configuration: Configuration,
+        background: list[asyncio.Task[None]],
+    ) -> None:
+        for task in background:
+            task.cancel()
+        settings = configuration.applied.supervisor if configuration.applied is not None else self._settings
+        if self._again or await asyncio.to_thread(stop_is_restart) or settings.on_stop == "leave":
+            journal.publish("daemon", "qvl-supervisor goes, workers go on serving")
+            if not self._again:
+                self._notifier.stopping("going, workers go on serving")
+            return
+        journal.publish("daemon", "qvl-supervisor stops, and its workers with it")
+        self._notifier.stopping("stopping the workers")
+        await supervisor.ask(lambda: [supervisor.feed(name, HoldAsked()) for name in list(supervisor.workers)])
+        async with asyncio.TaskGroup() as group:
+            force = group.create_task(self._hurry(supervisor))
+            extend = group.create_task(self._extend(supervisor))
+            for name in list(supervisor.workers):
+                await supervisor.until(name, lambda w: w is None or w.record.phase in (Phase.STOPPED, Phase.FAILED))
+            force.cancel()
+            extend.cancel()
+
+    async def _hurry(self, supervisor: Supervisor) -> None:
+        """A second signal: what drains or ends politely is ended now."""
+        await self._force.wait()
+        for worker in supervisor.workers.values():
+            if worker.record.deadline is not None:
+                supervisor.post(worker.name, DeadlinePassed(worker.record.deadline.kind))
+
+    async def _extend(self, supervisor: Supervisor) -> None:
+        """Tell systemd, for as long as workers take, that this is no hang."""
+        while True:
+            self._notifier.extend_timeout(30)
+            left = sum(worker.record.phase.has_process for worker in supervisor.workers.values())
+            self._notifier.status(f"stopping, {left} workers to go")
+            await asyncio.sleep(5)
+
+    def _listen(self, sockets: contextlib.ExitStack) -> tuple[Listener, Listener]:
+        listeners = []
+        default = Settings()
+        for path, name in zip((self._paths.socket, self._paths.view_socket), _USER_SETTINGS, strict=True):
+            group = str(getattr(self._settings, name))
+            listener = listen(path, Group(group, configured=group != getattr(default, name)))
+            sockets.callback(listener.close)
+            for note in listener.notes:
+                log.warning("%s", note)
+            listeners.append(listener)
+        return listeners[0], listeners[1]
+
+
+async def _sample(gpus: GpuMonitor, supervisor: Supervisor, journal: Journal, history: HistoryRing) -> None:
+    """Read the cards, tell them if they changed, and keep the past."""
+    loop = asyncio.get_running_loop()
+    recorded = 0.0
+    while True:
+        before = gpus.latest
+        if await gpus.sample() != before:
+            journal.change(Change(at=when(time.time()), gpus=gpus.latest))
+        if loop.time() - recorded >= INTERVAL:
+            recorded = loop.time()
+            history.add(supervisor.workers.values(), gpus.latest)
+        await asyncio.sleep(GPUS_WATCHED if journal.watched else GPUS_ALONE)
+
+
+def _mend(supervisor: Supervisor) -> None:
+    """Start again what waits for a path that was missing and is there now."""
+    for worker in list(supervisor.workers.values()):
+        end = worker.record.last_exit
+        if worker.record.phase is Phase.FAILED and end is not None and end.missing and Path(end.missing).exists():
+            supervisor.feed(worker.name, Mended(f"{end.missing} is there"))
+
+
+def _is_simulated(gpus: str) -> bool:
+    return gpus.startswith("simulated:")
+
+
+def _source(gpus: str, simulated: Path) -> GpuSource:
+    if _is_simulated(gpus):
+        simulated.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SimulatedGpus(int(gpus.partition(":")[2]), simulated)
+    return NvmlGpus() if gpus == "nvml" else NoGpus()
+
+
+if __name__ == "__main__":
+    main()

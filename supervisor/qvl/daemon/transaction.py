@@ -1,0 +1,198 @@
+"""A change of the fleet as a transaction: worker by worker, and back to what was ready if one doesn't make it.
+
+A worker that was serving is on trial: its first unrequested end, or a failed smoke test, ends the transaction, and all
+that it changed goes back. Workers that weren't serving get their new specification and a start, and bind nobody.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from qvl.core.inputs import HoldAsked, Mended, RestartAsked, TrialEnded
+from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.worker import Worker
+from qvl.model.plan import Action, PlanStep
+from qvl.model.spec import WorkerSpec
+from qvl.model.worker import Phase, Wanted
+
+log = logging.getLogger(__name__)
+
+Smoke = Callable[[Worker], Awaitable[str | None]]
+"""What is wrong with a worker that says it is ready, None if nothing."""
+
+Watch = Callable[[str, str | None, int], None]
+"""Told of each step: its name, the worker, how many are done."""
+
+
+class Failure(Exception):
+    """The transaction can't go on; the message is the sentence for people."""
+
+
+class Transaction:
+    """`steps` of a plan towards `wanted`. `all_on_trial`: also those that weren't serving (a switch)."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        steps: Sequence[PlanStep],
+        wanted: Mapping[str, WorkerSpec],
+        *,
+        smoke: Smoke | None,
+        watch: Watch,
+        all_on_trial: bool,
+    ) -> None:
+        self._supervisor = supervisor
+        self._steps = steps
+        self._wanted = wanted
+        self._smoke = smoke
+        self._watch = watch
+        self._all_on_trial = all_on_trial
+        self._before: dict[str, WorkerSpec] = {}
+        self._cancelled = asyncio.Event()
+        self.total = sum(1 for step in steps if step.action in (Action.RESTART, Action.RELAYOUT))
+        self.done = 0
+
+    def cancel(self) -> None:
+        """Go back, as if the next step had failed."""
+        self._cancelled.set()
+
+    async def run(self) -> str | None:
+        """Why it went back, None once it is done."""
+        try:
+            await self._make_room()
+            for step in self._steps:
+                if step.action in (Action.RESTART, Action.RELAYOUT):
+                    await self._change(step.worker)
+                    self.done += 1
+        except Failure as failure:
+            self._watch("rolling back", None, self.done)
+            await self._go_back()
+            return str(failure)
+        await self._supervisor.ask(self._finish)
+        return None
+
+    async def _make_room(self) -> None:
+        """What moves or leaves goes first, so that cards and ports are free for those that come."""
+        if not any(step.action is Action.RELAYOUT for step in self._steps):
+            return
+        leaving = [s.worker for s in self._steps if s.action in (Action.STOP, Action.RELAYOUT)]
+        self._watch("stopping", None, 0)
+        await asyncio.gather(*(self._stop(name) for name in leaving))
+
+    async def _stop(self, name: str) -> None:
+        worker = self._supervisor.workers.get(name)
+        if worker is None or not worker.record.phase.has_process:
+            return
+        self._before.setdefault(name, worker.spec)
+        self._supervisor.post(name, HoldAsked())
+        await self._supervisor.until(name, lambda w: w is None or not _has_place(w))
+
+    async def _change(self, name: str) -> None:
+        """Bring one worker to its new specification and see it serve."""
+        worker = self._supervisor.workers.get(name)
+        spec = self._wanted[name]
+        if worker is None:
+            return
+        moved = name in self._before
+        was_up = worker.record.wanted is Wanted.UP
+        on_trial = was_up and (worker.record.ready or self._all_on_trial or moved)
+        self._before.setdefault(name, worker.spec)
+        generation = worker.record.generation
+
+        def turn() -> None:
+            worker.spec = spec
+            if was_up:
+                self._supervisor.feed(name, RestartAsked(trial=on_trial))
+            else:
+                self._supervisor.tell(worker)
+
+        self._watch("restarting", name, self.done)
+        await self._supervisor.ask(turn)
+        if not on_trial:
+            return
+        await self._await_ready(name, generation)
+        if self._smoke is not None and worker.record.ready:
+            self._watch("smoke test", name, self.done)
+            if (wrong := await self._smoke(worker)) is not None:
+                raise Failure(f"{name} did not pass its smoke test with profile {spec.profile}: {wrong}")
+
+    async def _await_ready(self, name: str, generation: int) -> None:
+        def decided(worker: Worker | None) -> bool:
+            if worker is None or worker.record.wanted is Wanted.DOWN or worker.record.phase is Phase.FAILED:
+                return True
+            return worker.record.generation > generation and worker.record.ready
+
+        async with asyncio.TaskGroup() as group:
+            ready = group.create_task(self._supervisor.until(name, decided))
+            cancelled = group.create_task(self._cancelled.wait())
+            await asyncio.wait((ready, cancelled), return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            cancelled.cancel()
+        if self._cancelled.is_set():
+            raise Failure("it was cancelled")
+        worker = self._supervisor.workers.get(name)
+        if worker is not None and worker.record.phase is Phase.FAILED:
+            raise Failure(f"{name} did not get ready: {worker.record.reason}")
+
+    async def _go_back(self) -> None:
+        """Everything that was changed gets its old specification; what was up is started with it."""
+        moved = any(step.action is Action.RELAYOUT for step in self._steps)
+        if moved:
+            await asyncio.gather(*(self._stop(name) for name in self._before))
+
+        def turn() -> None:
+            for name, spec in self._before.items():
+                worker = self._supervisor.workers.get(name)
+                if worker is None:
+                    continue
+                worker.spec = spec
+                self._supervisor.feed(name, TrialEnded())
+                if worker.record.wanted is Wanted.UP:
+                    self._supervisor.feed(name, RestartAsked())
+
+        generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in self._before}
+        await self._supervisor.ask(turn)
+        for name, generation in generations.items():
+            await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
+
+    def _finish(self) -> None:
+        """Commit: trials end, policies change, new workers come, old ones leave."""
+        for name in self._before:
+            self._supervisor.feed(name, TrialEnded())
+        for step in self._steps:
+            worker = self._supervisor.workers.get(step.worker)
+            match step.action:
+                case Action.START if worker is None:
+                    self._supervisor.enter(self._wanted[step.worker])
+                case Action.STOP if worker is not None:
+                    self._supervisor.remove(step.worker)
+                case Action.KEEP | Action.RECONFIGURE | Action.LIVE if worker is not None:
+                    reconfigure(self._supervisor, worker, self._wanted[step.worker])
+
+
+def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> None:
+    """A new specification that needs no new process."""
+    if worker.spec == spec:
+        return
+    worker.spec = spec
+    if not worker.record.phase.has_process:
+        worker.record = msgspec.structs.replace(worker.record, profile=spec.profile)
+        supervisor.store.save_record(worker.record)
+    supervisor.attendant.respecified(worker)
+    supervisor.feed(worker.name, Mended("its configuration changed"))
+    supervisor.tell(worker)
+
+
+def _has_place(worker: Worker) -> bool:
+    """Whether it still takes its cards and port, or is about to."""
+    return worker.record.phase.has_process or worker.record.phase is Phase.RELEASING
+
+
+def _settled(worker: Worker | None, generation: int) -> bool:
+    if worker is None or worker.record.wanted is Wanted.DOWN:
+        return True
+    if worker.record.phase in (Phase.FAILED, Phase.BACKOFF):
+        return True
+    return worker.record.generation > generation and worker.record.ready
