@@ -10,7 +10,7 @@ from pathlib import Path
 import qvl
 from qvl.api.control import Actor, LogSource, Verb
 from qvl.config.origins import origins, profile_infos
-from qvl.core.inputs import RestartAsked, StartAsked, StopAsked
+from qvl.core.inputs import Input, RestartAsked, StartAsked, StopAsked
 from qvl.daemon import report
 from qvl.daemon.changes import Changes, summary
 from qvl.daemon.configuration import Configuration
@@ -31,7 +31,7 @@ from qvl.model.status import PoolStatus, Status, SupervisorStatus, when
 from qvl.model.worker import Wanted
 from qvl.shim import logread
 
-_INPUTS = {Verb.START: StartAsked(), Verb.STOP: StopAsked(), Verb.RESTART: RestartAsked()}
+_INPUTS: dict[Verb, Input] = {Verb.START: StartAsked(), Verb.STOP: StopAsked(), Verb.RESTART: RestartAsked()}
 
 
 class DaemonControl:

@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 """sysexits.h: the configuration is at fault. The unit doesn't restart on it."""
 
-GPUS_WATCHED, GPUS_ALONE = 2.0, 10.0
+GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
 """Seconds between readings of the cards, with and without someone who looks."""
 
 SIMULATED = "simulated-gpus"
@@ -248,14 +248,16 @@ class Daemon:
         for task in background:
             task.cancel()
         settings = configuration.applied.supervisor if configuration.applied is not None else self._settings
-        if self._again or await asyncio.to_thread(stop_is_restart) or settings.on_stop == "leave":
+        leaving = self._again or settings.on_stop == "leave" or await asyncio.to_thread(lambda: bool(stop_is_restart()))
+        if leaving:
             journal.publish("daemon", "qvl-supervisor goes, workers go on serving")
             if not self._again:
                 self._notifier.stopping("going, workers go on serving")
             return
         journal.publish("daemon", "qvl-supervisor stops, and its workers with it")
         self._notifier.stopping("stopping the workers")
-        await supervisor.ask(lambda: [supervisor.feed(name, HoldAsked()) for name in list(supervisor.workers)])
+        for name in list(supervisor.workers):
+            supervisor.post(name, HoldAsked())
         async with asyncio.TaskGroup() as group:
             force = group.create_task(self._hurry(supervisor))
             extend = group.create_task(self._extend(supervisor))
