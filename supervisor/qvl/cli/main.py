@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from qvl.cli.context import Context
+from qvl.cli.terminal import painter, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"{self.prog} --help")
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one of these for each option, to check it, and asks shutil for the width: 3 ms of imports."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=width(sys.stdout) - 2)
 
 
 class UsageError(Exception):
@@ -123,7 +131,7 @@ def parser_of(verb: str) -> tuple[Parser, Run]:
     parser = Parser(
         prog=f"qvlctl {verb}",
         description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     run_verb: Run = import_module(f"qvl.cli.{module}").configure(parser, verb)
@@ -191,8 +199,6 @@ def fail(error: QvlError) -> int:
 
 
 def complain(message: str, hint: str | None) -> None:
-    from qvl.cli.terminal import painter
-
     paint = painter(sys.stderr, allowed="--no-color" not in sys.argv)
     print(paint("error:", "bad"), message, file=sys.stderr)
     if hint:

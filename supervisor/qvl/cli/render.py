@@ -42,10 +42,11 @@ def status(doc: StatusDoc, *, now: datetime, width: int = 80, paint: Paint = pla
 
 def supervisor(doc: SupervisorDoc, *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
     config = doc["config"]
-    revision = (config["applied"] or config["revision"] or "none")[:12]
-    up = age(doc["started_at"], now)
-    lines = [table.shortened(f"qvl {doc['version']}, pid {doc['pid']}, up {up}, config {revision}", width)]
-    lines += table.wrapped(config["path"], width=width, first="config: ", rest="        ")
+    host = f" on {doc['host']}" if doc.get("host") else ""
+    lines = [f"qvl {doc['version']}{host}, pid {doc['pid']}, up {age(doc['started_at'], now)}"]
+    runs = f", runs {config['applied'] or 'none'}" if config["applied"] != config["revision"] else ""
+    revision = f"{config['path']}, revision {config['revision'] or 'none'}{runs}"
+    lines += table.wrapped(revision, width=width, first="config: ", rest="        ")
     if config["error"]:
         lines += note("config", config["error"], "bad", width=width, paint=paint)
     if config["pending"]:
@@ -103,8 +104,8 @@ def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = 
                 (str(doc["restarts"]), "warn" if doc["restarts"] else ""),
             ]
         )
-    header = ["WORKER", "GPU", "PHASE", "READY", "PORT", "FOR", "RESTARTS"]
-    right = "PORT FOR RESTARTS"
+    header = ["WORKER", "GPU", "PHASE", "READY", "PORT", "FOR", "RST"]
+    right = "PORT FOR RST"
     room = width - len(table.GAP) - len(table.lines(header, rows, right=right)[1])
     first, *rest = table.lines(header, rows, right=right, paint=paint)
     lines = [first]
@@ -114,8 +115,12 @@ def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = 
 
 
 def _worker(doc: WorkerDoc, line: str, room: int, *, now: datetime, width: int, paint: Paint) -> list[str]:
-    happening = doing(doc, now)
     lines = [line]
+    if doc["phase"] in ("running", "draining"):
+        # Figures are worth the room that is left, and no line of their own: `top` has them all.
+        happening = next((figures for figures in loads(doc["metrics"]) if len(figures) <= room), "")
+    else:
+        happening = doing(doc, now)
     if happening and len(happening) <= room:
         lines = [line + table.GAP + happening]
     elif happening:
@@ -133,9 +138,10 @@ def doing(doc: WorkerDoc, now: datetime) -> str:
     if phase == "backoff":
         if not doc["next_start_at"]:
             return "waits to start"
-        return f"starts in {duration((parse_time(doc['next_start_at']) - now).total_seconds())}"
+        left = (parse_time(doc["next_start_at"]) - now).total_seconds()
+        return f"starts in {duration(left)}" if left > 0 else "starts now"
     if phase in ("running", "draining"):
-        return load(doc["metrics"])
+        return loads(doc["metrics"])[0]
     if phase == "stopped" and doc["wanted"] == "up":
         return "is to start"
     return ""
@@ -146,18 +152,15 @@ def started(step: str, done: int | None, eta: float | None) -> str:
     return step + ("" if done is None else f" {done}%") + ("" if eta is None else f", {duration(eta)} left")
 
 
-def load(doc: MetricsDoc) -> str:
-    """`3 running, 1 queued, 118 tok/s, kv 43%`; figures that are not known are left out."""
-    parts = []
-    if doc["running"] is not None:
-        parts.append(f"{doc['running']} running")
-    if doc["queued"]:
-        parts.append(f"{doc['queued']} queued")
-    if doc["tokens_per_s"] is not None and doc["running"]:
-        parts.append(f"{doc['tokens_per_s']:.0f} tok/s")
-    if doc["kv_usage"] is not None:
-        parts.append(f"kv {percent(doc['kv_usage'])}")
-    return ", ".join(parts)
+def loads(doc: MetricsDoc) -> list[str]:
+    """`3 running, 1 queued, 118 tok/s, kv 43%`, then the same in ever fewer words. Unknown figures are left out."""
+    running = "" if doc["running"] is None else str(doc["running"])
+    queued = str(doc["queued"]) if doc["queued"] else ""
+    speed = f"{doc['tokens_per_s']:.0f} tok/s" if doc["tokens_per_s"] is not None and doc["running"] else ""
+    cache = "" if doc["kv_usage"] is None else f"kv {percent(doc['kv_usage'])}"
+    full = [f"{running} running" if running else "", f"{queued} queued" if queued else "", speed, cache]
+    brief = [f"{running} run" if running else "", f"{queued} wait" if queued else "", speed, cache]
+    return [", ".join(filter(None, full)), " ".join(filter(None, brief)), " ".join(filter(None, brief[:3])), speed]
 
 
 def reasons(doc: WorkerDoc) -> list[tuple[str, str, str]]:

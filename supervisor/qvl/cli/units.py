@@ -17,11 +17,13 @@ def age(since: str, now: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """At most two units: `0s`, `42s`, `7m30s`, `3h05m`, `12d4h`."""
+    """At most two units, in six columns: `0s`, `42s`, `7m30s`, `23h05m`, `9d4h`, `120d`."""
     whole = max(0, round(seconds))
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
+    if days >= 10:
+        return f"{days}d"
     if days:
         return f"{days}d{hour}h"
     if hours:
