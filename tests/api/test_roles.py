@@ -3,10 +3,8 @@
 import grp
 import os
 import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from qvl.api.control import Role
 from qvl.api.socket import Group
 
-from tests.api.wire import Answer, parse, request_bytes
+from tests.api.wire import Answer, open_directory, parse, request_bytes
 from tests.fakes import FakeControl, Served, serve
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root has to become another user")
@@ -41,14 +39,12 @@ while piece := sock.recv(65536):
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    directory = Path(tempfile.mkdtemp(prefix="qvl-"))  # others can't get into tmp_path
-    directory.chmod(0o755)
-    try:
-        operators, viewers = Group(OPERATORS.gr_name), Group(VIEWERS.gr_name)
-        with serve(FakeControl(), directory / "s.sock", group=operators, view_group=viewers) as running:
-            yield running
-    finally:
-        shutil.rmtree(directory)
+    operators, viewers = Group(OPERATORS.gr_name), Group(VIEWERS.gr_name)
+    with (
+        open_directory() as directory,
+        serve(FakeControl(), directory / "s.sock", group=operators, view_group=viewers) as running,
+    ):
+        yield running
 
 
 def ask_as(groups: list[int], path: Path, method: str, target: str) -> Answer:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from qvl.api.control import LogSource
+from qvl.api.server import ApiServer
 from qvl.shim.logfile import segment_name
 
 from tests.api.wire import ask, connect, dechunk, parse, read_all, request_bytes
@@ -227,9 +228,9 @@ def test_closing_ends_streams_properly(tmp_path: Path) -> None:
 def test_closing_waits_for_nobody(tmp_path: Path) -> None:
     """Neither for a client that does not read, nor for an act that does not end."""
 
-    async def close() -> float:
+    async def close(server: ApiServer) -> float:
         begun = time.monotonic()
-        await served.server.close()
+        await server.close()
         return time.monotonic() - begun
 
     with serve(FakeControl(), tmp_path / "supervisor.sock") as served:
@@ -240,10 +241,10 @@ def test_closing_waits_for_nobody(tmp_path: Path) -> None:
         stuck.sendall(request_bytes("GET", "/v1/workers/chat-0/log?since=0&follow=1"))
         acting.sendall(request_bytes("POST", "/v1/pools/chat/stop"))
         wait_until(lambda: served.server.streams == 1 and served.server.connections == 2, what="both are there")
-        took = asyncio.run_coroutine_threadsafe(close(), served.loop).result(10)
+        took = asyncio.run_coroutine_threadsafe(close(served.server), served.loop).result(10)
         assert took < 2.5
         assert served.server.connections == 0
-        again = asyncio.run_coroutine_threadsafe(close(), served.loop).result(10)
+        again = asyncio.run_coroutine_threadsafe(close(served.server), served.loop).result(10)
         assert again < 0.1
     stuck.close()
     assert read_all(acting) == b""
@@ -251,9 +252,9 @@ def test_closing_waits_for_nobody(tmp_path: Path) -> None:
 
 
 def test_closing_lets_an_answer_under_way_finish(tmp_path: Path) -> None:
-    async def close() -> None:
+    async def close(server: ApiServer, gate: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            closing = group.create_task(served.server.close())
+            closing = group.create_task(server.close())
             await asyncio.sleep(0)
             assert not closing.done()
             gate.set()
@@ -264,7 +265,7 @@ def test_closing_lets_an_answer_under_way_finish(tmp_path: Path) -> None:
         with connect(served.socket) as sock:
             sock.sendall(request_bytes("POST", "/v1/pools/chat/stop"))
             wait_until(lambda: served.server.tasks == 1, what="the act is under way")
-            asyncio.run_coroutine_threadsafe(close(), served.loop).result(10)
+            asyncio.run_coroutine_threadsafe(close(served.server, gate), served.loop).result(10)
             assert parse(read_all(sock)).status == 202
 
 

@@ -2,8 +2,19 @@
 
 import json
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may enter; pytest's own are the running user's alone."""
+    with tempfile.TemporaryDirectory(prefix="qvl-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @dataclass

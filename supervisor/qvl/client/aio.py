@@ -1,0 +1,276 @@
+"""The asyncio way to the daemon, typed by the model: for the terminal UI and whatever else runs a loop.
+
+It reconnects nothing and retries nothing: when to try again is its user's decision. Every failure is a QvlError.
+"""
+
+import errno
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from qvl.client.sync import quoted, refusal, unreachable
+from qvl.model.api import (
+    Accepted,
+    History,
+    PlanRequest,
+    ProfileDetail,
+    ProfileInfo,
+    SwitchRequest,
+    VersionInfo,
+    WhoAmI,
+)
+from qvl.model.error import ErrorCode, QvlError
+from qvl.model.event import Event, Frame
+from qvl.model.plan import Plan
+from qvl.model.status import Status
+
+ANSWER_SECONDS = 60.0
+"""One answer may take this long; planning reads the engine's own flags, which may lie on a slow disk."""
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 16.0
+"""Three heartbeats of the event stream and a little: after that it counts as lost."""
+
+T = TypeVar("T")
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """A piece of a worker's log; the next one begins at `offset + len(data)`."""
+
+    offset: int
+    data: bytes
+
+
+class Client:
+    """Requests to the daemon behind `socket`. Reads go to `view` where we may not connect to `socket`."""
+
+    def __init__(self, socket: Path, view: Path | None = None, *, silence: float = SILENCE_SECONDS) -> None:
+        self.socket = socket
+        self.view = view
+        self.silence = silence
+        self._main = _http(socket)
+        self._view = None if view is None else _http(view)
+
+    async def aclose(self) -> None:
+        await self._main.aclose()
+        if self._view is not None:
+            await self._view.aclose()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def status(self) -> Status:
+        return await self._get("/v1/status", Status)
+
+    async def history(self) -> History:
+        return await self._get("/v1/history", History)
+
+    async def profiles(self) -> tuple[ProfileInfo, ...]:
+        return await self._get("/v1/profiles", tuple[ProfileInfo, ...])
+
+    async def profile(self, name: str) -> ProfileDetail:
+        return await self._get(f"/v1/profiles/{quoted(name)}", ProfileDetail)
+
+    async def version(self) -> VersionInfo:
+        return await self._get("/v1/version", VersionInfo)
+
+    async def whoami(self) -> WhoAmI:
+        return await self._get("/v1/whoami", WhoAmI)
+
+    async def act_worker(self, verb: str, name: str) -> Accepted:
+        """`verb`: start, stop or restart."""
+        return await self._send("POST", f"/v1/workers/{quoted(name)}/{verb}", Accepted)
+
+    async def act_pool(self, verb: str, name: str) -> Accepted:
+        """`verb`: start, stop or restart; pool `all` is every pool."""
+        return await self._send("POST", f"/v1/pools/{quoted(name)}/{verb}", Accepted)
+
+    async def switch(self, pool: str, profile: str) -> Accepted:
+        return await self._send("POST", f"/v1/pools/{quoted(pool)}/switch", Accepted, SwitchRequest(profile))
+
+    async def plan_switch(self, pool: str, profile: str) -> Plan:
+        """What `switch` would do."""
+        body = SwitchRequest(profile, dry_run=True)
+        return await self._send("POST", f"/v1/pools/{quoted(pool)}/switch", Plan, body)
+
+    async def reset_switch(self, pool: str) -> Accepted:
+        """Back to the profile of the file."""
+        return await self._send("DELETE", f"/v1/pools/{quoted(pool)}/switch", Accepted)
+
+    async def cancel_switch(self, pool: str) -> Accepted:
+        return await self._send("DELETE", f"/v1/pools/{quoted(pool)}/switch?cancel=1", Accepted)
+
+    async def plan(self, path: Path | None = None) -> Plan:
+        """What the live configuration, or the file at `path`, would change."""
+        return await self._send("POST", "/v1/plans", Plan, PlanRequest(None if path is None else str(path.absolute())))
+
+    async def apply(self, plan_id: str) -> Accepted:
+        return await self._send("POST", f"/v1/plans/{quoted(plan_id)}/apply", Accepted)
+
+    async def restart_daemon(self) -> Accepted:
+        return await self._send("POST", "/v1/daemon/restart", Accepted)
+
+    async def remembered(self, since: int = 0) -> list[Event]:
+        """The events that the daemon remembers, without waiting for more."""
+        async with self._open("GET", f"/v1/events?follow=0&since={since}") as response:
+            decoder = msgspec.json.Decoder(Event)
+            return [decoder.decode(line) async for line in _lines(response)]
+
+    async def events(self, since: int | None = None, *, changes: bool = False) -> AsyncGenerator[Frame, None]:
+        """A Snapshot, the events after `since`, then what happens. It ends where the daemon ends it, and raises
+        QvlError where the connection breaks or nothing, not even a heartbeat, was heard for `silence` seconds."""
+        target = f"/v1/events?changes={int(changes)}" + ("" if since is None else f"&since={since}")
+        decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+        async with self._open("GET", target, silence=self.silence) as response:
+            async for line in _lines(response):
+                yield decoder.decode(line)
+
+    async def log(
+        self,
+        worker: str,
+        *,
+        lines: int | None = None,
+        before: int | None = None,
+        since: int | None = None,
+        follow: bool = False,
+        previous: bool = False,
+    ) -> AsyncGenerator[bytes, None]:
+        """The log as it comes, in pieces that end anywhere."""
+        target = _log_target(worker, lines, before, since, follow, previous)
+        async with self._open("GET", target, silence=None if follow else ANSWER_SECONDS) as response:
+            async for piece in response.aiter_raw():
+                yield piece
+
+    async def log_page(
+        self,
+        worker: str,
+        *,
+        lines: int | None = None,
+        before: int | None = None,
+        since: int | None = None,
+        previous: bool = False,
+    ) -> LogPage:
+        """A part of the log with its offset, so that more can be asked for on either side of it."""
+        async with self._open("GET", _log_target(worker, lines, before, since, False, previous)) as response:
+            return LogPage(int(response.headers["x-qvl-offset"]), await response.aread())
+
+    async def _get(self, target: str, kind: type[T]) -> T:
+        return await self._send("GET", target, kind)
+
+    async def _send(self, method: str, target: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+        async with self._open(method, target, body) as response:
+            data = await response.aread()
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.DecodeError as error:
+            raise QvlError(
+                ErrorCode.INTERNAL,
+                f"the daemon's answer to {method} {target} is not understood: {error}",
+                "qvlctl version: are both of one release?",
+            ) from error
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        target: str,
+        body: msgspec.Struct | None = None,
+        *,
+        silence: float | None = ANSWER_SECONDS,
+    ) -> AsyncIterator[httpx.Response]:
+        content = None if body is None else msgspec.json.encode(body)
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=silence)
+        try:
+            async with AsyncExitStack() as stack:
+                request = partial(_request, stack, method, target, content, timeout)
+                try:
+                    response = await request(self._main)
+                except httpx.ConnectError as error:
+                    denied = _os_error(error)
+                    if method != "GET" or self._view is None or denied.errno not in (errno.EACCES, errno.EPERM):
+                        raise unreachable(str(self.socket), denied) from error
+                    try:
+                        response = await request(self._view)
+                    except httpx.ConnectError:
+                        raise unreachable(str(self.socket), denied) from error
+                if response.status_code >= 400:
+                    raise refusal(response.status_code, await response.aread())
+                yield response
+        except httpx.TransportError as error:
+            raise _broken(self.socket, error, silence) from error
+
+
+async def _request(
+    stack: AsyncExitStack,
+    method: str,
+    target: str,
+    content: bytes | None,
+    timeout: httpx.Timeout,
+    client: httpx.AsyncClient,
+) -> httpx.Response:
+    return await stack.enter_async_context(
+        client.stream(method, f"http://qvl{target}", content=content, timeout=timeout)
+    )
+
+
+def _http(path: Path) -> httpx.AsyncClient:
+    """A connection a request: one that is kept might be closed by the daemon just as we use it again."""
+    transport = httpx.AsyncHTTPTransport(
+        uds=os.fspath(path),
+        verify=False,  # nothing is encrypted here; this spares reading the host's certificates
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
+    return httpx.AsyncClient(transport=transport, trust_env=False, headers={"accept-encoding": "identity"})
+
+
+async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Lines without their end. httpx's aiter_lines also splits at U+2028 and its like, which JSON strings may hold."""
+    rest = bytearray()
+    async for piece in response.aiter_raw():
+        *lines, tail = (rest + piece).split(b"\n")
+        for line in lines:
+            yield bytes(line)
+        rest = tail
+    if rest:
+        raise httpx.RemoteProtocolError("the stream ended in the middle of a line")
+
+
+def _log_target(
+    worker: str, lines: int | None, before: int | None, since: int | None, follow: bool, previous: bool
+) -> str:
+    given = {"lines": lines, "before": before, "since": since, "follow": follow or None, "previous": previous or None}
+    query = "&".join(f"{name}={int(value)}" for name, value in given.items() if value is not None)
+    return f"/v1/workers/{quoted(worker)}/log" + (f"?{query}" if query else "")
+
+
+def _os_error(error: httpx.ConnectError) -> OSError:
+    """The kernel's answer, which httpx and its layers have wrapped."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return OSError(None, str(error))
+
+
+def _broken(path: Path, error: httpx.TransportError, silence: float | None) -> QvlError:
+    if isinstance(error, httpx.TimeoutException):
+        what = "takes no connection" if isinstance(error, httpx.ConnectTimeout) else f"said nothing for {silence:g} s"
+    else:
+        what = f"broke off its answer ({error})"
+    return QvlError(
+        ErrorCode.UNREACHABLE,
+        f"the daemon at {path} {what}",
+        "see how it is: systemctl status qvl-supervisor; journalctl -u qvl-supervisor -e",
+    )
