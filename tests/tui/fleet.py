@@ -96,11 +96,11 @@ def gpu(index: int, **changes: object) -> GpuSample:
         "index": index,
         "uuid": f"GPU-{index:08x}",
         "name": "NVIDIA H200",
-        "memory_used": (110 + index * 3) * GIB,
+        "memory_used": (110 + index % 8 * 3) * GIB,
         "memory_total": 141 * GIB,
-        "utilization": 0.87 - index * 0.2,
+        "utilization": max(0.0, 0.87 - index * 0.2),
         "temperature": 61.0 + index,
-        "power": 512.0 - index * 60,
+        "power": 512.0 - index % 8 * 60,
     }
     return GpuSample(**(known | changes))  # type: ignore[arg-type]
 
@@ -183,11 +183,17 @@ class FakeLink:
         self.refusal: QvlError | None = None
         self.seq = 10
         self.closed = False
+        self.readers = 0
         self.tell(*frames)
 
     def tell(self, *frames: Frame) -> None:
         for frame in frames:
             self.frames.put_nowait(frame)
+
+    @property
+    def pending(self) -> int:
+        """What was told and is not yet taken in."""
+        return self.frames.qsize() + (self.logs.qsize() if self.readers else 0)
 
     def write(self, data: bytes, offset: int = 0) -> None:
         self.logs.put_nowait(Chunk(offset, data))
@@ -196,7 +202,8 @@ class FakeLink:
         """The daemon goes away: the stream ends and nothing can be reached until `up` again."""
         self.up = False
         self.frames.put_nowait(None)
-        self.logs.put_nowait(None)
+        for _ in range(self.readers):
+            self.logs.put_nowait(None)
 
     async def events(self, since: int) -> AsyncIterator[Frame]:
         self._reach()
@@ -207,8 +214,12 @@ class FakeLink:
     async def log(self, worker: str, *, lines: int, since: int | None) -> AsyncIterator[Chunk]:
         self._reach()
         self.log_asked.append(since)
-        while (chunk := await self.logs.get()) is not None:
-            yield chunk
+        self.readers += 1
+        try:
+            while (chunk := await self.logs.get()) is not None:
+                yield chunk
+        finally:
+            self.readers -= 1
 
     async def whoami(self) -> WhoAmI:
         self._reach()

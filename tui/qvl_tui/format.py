@@ -58,7 +58,7 @@ def rate(value: float | None) -> str:
         return UNKNOWN
     if value >= 999_500:
         return f"{value / 1e6:.1f}M"
-    return f"{value:.1f}" if 0 < value < 9.95 else f"{value:,.0f}"
+    return f"{value:.1f}" if 0 < value < 9.95 and value != int(value) else f"{value:,.0f}"
 
 
 def percent(fraction: float | None) -> str:
@@ -97,6 +97,32 @@ def spark(values: Sequence[float | None], width: int, top: float | None = None) 
     known = [value for value in shown if value is not None]
     ceiling = top if top is not None else max(known, default=0.0)
     return "".join(_level(value, ceiling) for value in shown).rjust(max(width, 0))
+
+
+def area(values: Sequence[float | None], width: int, height: int, top: float | None = None) -> list[str]:
+    """A chart of `height` rows, the upper row first; otherwise as `spark`."""
+    shown = list(values)[-width:] if width > 0 else []
+    known = [value for value in shown if value is not None]
+    ceiling = top if top is not None else max(known, default=0.0)
+    eighths = [_eighths(value, ceiling, height) for value in shown]
+    rows = []
+    for row in reversed(range(height)):
+        cells = (" " if full is None else _cell(full - row * 8, row) for full in eighths)
+        rows.append("".join(cells).rjust(max(width, 0)))
+    return rows
+
+
+def _eighths(value: float | None, ceiling: float, height: int) -> int | None:
+    if value is None:
+        return None
+    return 0 if ceiling <= 0 else round(min(max(value, 0.0), ceiling) / ceiling * height * 8)
+
+
+def _cell(eighths: int, row: int) -> str:
+    """The ground line shows even at 0, so that "idle" and "not known" differ."""
+    if eighths <= 0:
+        return _SPARKS[0] if row == 0 else " "
+    return _SPARKS[min(eighths, 8) - 1]
 
 
 def _level(value: float | None, ceiling: float) -> str:

@@ -16,6 +16,7 @@ class Tone(StrEnum):
     MUTED = "muted"
     FAINT = "faint"
     ACCENT = "accent"
+    CHART = "chart"
     GOOD = "good"
     WARN = "warn"
     BAD = "bad"

@@ -22,7 +22,7 @@ class State(NamedTuple):
     tone: Tone
 
 
-_STATES = {
+STATES = {
     Phase.STOPPED: State("○", "stopped", Tone.MUTED),
     Phase.STARTING: State("◐", "starting", Tone.ACCENT),
     Phase.RUNNING: State("▲", "not ready", Tone.WARN),
@@ -42,7 +42,7 @@ SEVERITIES = {
 
 
 def state(worker: WorkerStatus) -> State:
-    return READY if worker.ready and worker.phase is Phase.RUNNING else _STATES[worker.phase]
+    return READY if worker.ready and worker.phase is Phase.RUNNING else STATES[worker.phase]
 
 
 def waits_up(worker: WorkerStatus) -> bool:
@@ -162,7 +162,7 @@ def _about(worker: WorkerStatus, others: int, now: datetime | None) -> Verdict:
 
 
 def _more(others: int) -> str:
-    return f" (and {others} more)" if others else ""
+    return f" (+{others} more)" if others else ""
 
 
 def _doing(worker: WorkerStatus) -> str:

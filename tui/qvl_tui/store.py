@@ -19,6 +19,8 @@ from qvl.model.status import PoolStatus, SupervisorStatus, WorkerMetrics, Worker
 from qvl.model.worker import Wanted
 
 KEPT_EVENTS = 500
+SAMPLED = ("tokens_per_s", "running", "queued", "kv_usage", "ttft_p50_s")
+"""Figures of a worker that are kept for charts."""
 KEPT_SAMPLES = 120
 UNCONFIRMED_FOR = 30.0
 """Seconds after which an act that changed nothing is no longer shown as asked."""
@@ -177,6 +179,8 @@ class Store:
             self.gpus = change.gpus
             topics.add(Topic.FIGURES)
             if before != [(gpu.uuid, gpu.health) for gpu in change.gpus]:
+                # A card that is lost is news, not a figure.
+                self.shown = replace(self.shown, gpus=change.gpus)
                 topics.add(Topic.STATE)
         fresh = {name: figures for name, figures in change.metrics.items() if name in self.workers}
         self.metrics |= fresh
@@ -194,7 +198,8 @@ class Store:
 
     def _sample(self, metrics: dict[str, WorkerMetrics], gpus: tuple[GpuSample, ...]) -> None:
         for name, figures in metrics.items():
-            self._samples(name, "tokens_per_s").append(figures.tokens_per_s)
+            for figure in SAMPLED:
+                self._samples(name, figure).append(getattr(figures, figure))
         for gpu in gpus:
             self._samples(f"gpu:{gpu.index}", "utilization").append(gpu.utilization)
 
@@ -209,8 +214,9 @@ class Store:
     def seed(self, history: History) -> set[Topic]:
         """Begin the sparklines with the daemon's memory, so that a screen just opened shows the last minutes."""
         for name, figures in history.workers.items():
-            if name in self.workers and (values := figures.get("tokens_per_s")):
-                self.series[name, "tokens_per_s"] = deque(values, maxlen=KEPT_SAMPLES)
+            for figure in SAMPLED if name in self.workers else ():
+                if values := figures.get(figure):
+                    self.series[name, figure] = deque(values, maxlen=KEPT_SAMPLES)
         for index, figures in history.gpus.items():
             if values := figures.get("utilization"):
                 self.series[f"gpu:{index}", "utilization"] = deque(values, maxlen=KEPT_SAMPLES)

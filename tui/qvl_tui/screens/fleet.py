@@ -79,7 +79,7 @@ class FleetScreen(Frame):
         self._tall("workers", places.workers)
         self.canvas("gpus").show(gpus)
         c = columns(list(self.store.workers.values()), width)
-        self.canvas("workers-head").show((head(c),))
+        self.canvas("workers-head").show((head(c, self.needle),))
         lines: tuple[Line, ...] = tuple(
             row(worker, self.store, now, c, worker.name == self.chosen) for worker in workers
         )
@@ -90,8 +90,8 @@ class FleetScreen(Frame):
             events.show(event_lines(self.store, (events.size.width or width) - 1))
         if width >= 120:
             detail = self.canvas("detail")
-            inner = (detail.size.width or 46) - 1
-            detail.show(detail_lines(self.selected(), self.store, now, inner))
+            room = detail.size.width or 46, detail.size.height
+            detail.show(detail_lines(self.selected(), self.store, now, *room))
 
     def _nothing(self) -> Line:
         if self.needle:

@@ -1,32 +1,49 @@
 """All keys, from the one table."""
 
+from itertools import zip_longest
 from typing import ClassVar
 
 from textual.binding import Binding
 
-from qvl_tui.keys import KEYS, Bindings, Where
-from qvl_tui.paint import BLANK, Line, Tone, left
+from qvl_tui.keys import Bindings, Where, keys
+from qvl_tui.paint import BLANK, Line, Tone, left, pad
 from qvl_tui.screens.dialog import Dialog
+from qvl_tui.sentences import READY, STATES
 from qvl_tui.widgets.canvas import Canvas
 
-_HEADINGS = {Where.FLEET: "fleet", Where.LOG: "log", Where.EVERYWHERE: "everywhere"}
+_COLUMN = 37
 
 
-def help_lines() -> tuple[Line, ...]:
-    lines: list[Line] = []
-    for where, heading in _HEADINGS.items():
-        lines += [BLANK, ((heading, Tone.STRONG),)]
-        for key in KEYS:
-            if key.where is where:
-                acts = ((" · operators", Tone.FAINT),) if key.acts else ()
-                lines.append(((left(f"  {key.shown}", 10), Tone.ACCENT), (key.tooltip, Tone.TEXT), *acts))
-    lines += [
-        BLANK,
-        (("signs", Tone.STRONG),),
-        (("  ● ready   ◐ starting   ▲ not ready   ↻ backoff   ✕ failed", Tone.TEXT),),
-        (("  ○ stopped   ◒ draining   ◌ stopping, releasing   ◇ parked", Tone.TEXT),),
-    ]
-    return tuple(lines[1:])
+def help_lines(width: int) -> tuple[Line, ...]:
+    """Two columns where they fit, so that all is seen at once even at 80×24."""
+    own = [*_section("fleet", Where.FLEET), BLANK, *_signs()]
+    other = [*_section("log", Where.LOG), BLANK, *_section("everywhere", Where.EVERYWHERE)]
+    if width < 2 * _COLUMN:
+        return (*own, BLANK, *other)
+    rows = zip_longest(own, other, fillvalue=BLANK)
+    return tuple((*pad(start, _COLUMN), *end) for start, end in rows)
+
+
+def _section(heading: str, where: Where) -> list[Line]:
+    lines: list[Line] = [((heading, Tone.STRONG),)]
+    for key in keys(where):
+        acts = (" *", Tone.FAINT) if key.acts else ("", Tone.FAINT)
+        lines.append(((left(f"  {key.shown}", 9), Tone.ACCENT), (key.tooltip, Tone.TEXT), acts))
+    if where is Where.FLEET:
+        lines.append((("  * operators only", Tone.FAINT),))
+    return lines
+
+
+def _signs() -> list[Line]:
+    """Every sign that the table uses, from where the table has them."""
+    signs = [READY, *(sign for sign in STATES.values())]
+    lines: list[Line] = [(("signs", Tone.STRONG),)]
+    for first, second, third in zip_longest(signs[::3], signs[1::3], signs[2::3], fillvalue=None):
+        line: Line = (("  ", Tone.TEXT),)
+        for sign in filter(None, (first, second, third)):
+            line += ((sign.glyph, sign.tone), (left(f" {sign.word}", 10), Tone.TEXT))
+        lines.append(line)
+    return lines
 
 
 class HelpScreen(Dialog[None]):
@@ -40,9 +57,9 @@ class HelpScreen(Dialog[None]):
         super().__init__("keys")
 
     def on_mount(self) -> None:
-        lines = help_lines()
+        lines = help_lines(self.app.size.width - 4)
         self.put(lines)
-        self.query_one("#lines", Canvas).styles.height = min(len(lines), int(self.app.size.height * 0.9) - 4)
+        self.query_one("#lines", Canvas).styles.height = min(len(lines), self.app.size.height - 2)
 
     def action_page(self, pages: int) -> None:
         self.query_one("#lines", Canvas).page(pages)

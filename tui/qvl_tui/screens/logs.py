@@ -38,7 +38,7 @@ class LogScreen(Frame):
         yield LogView(self.buffer, "log")
 
     def on_mount(self) -> None:
-        self.run_worker(self._stream(), exclusive=True)
+        self.run_worker(self._stream(), name="log")
 
     @property
     def view(self) -> LogView:

@@ -32,17 +32,16 @@ class Canvas(ScrollView, can_focus=False):
         self.lines: tuple[Line, ...] = ()
         self.marked: int | None = None
         self.anchor_end = False
-        """Stay at the last line while it is in view."""
+        """Stay at the last line until the reader scrolls away from it."""
+        self._at_end = True
 
     def show(self, lines: tuple[Line, ...], marked: int | None = None) -> None:
         """Show these lines from now on, one of them marked."""
         before, self.lines = self.lines, lines
         marks, self.marked = {self.marked, marked} if self.marked != marked else set(), marked
         if len(before) != len(lines):
-            at_end = self.scroll_y >= self.max_scroll_y
             self.virtual_size = Size(0, len(lines))
-            if self.anchor_end and at_end:
-                self.scroll_to(y=self.max_scroll_y, animate=False)
+            self._keep_end()
         left, top = self.scroll_offset
         regions = [Region(0, row - top, self.size.width, 1) for row in marks if row is not None]
         for row in range(max(len(before), len(lines))):
@@ -54,14 +53,30 @@ class Canvas(ScrollView, can_focus=False):
         if dirty:
             self.refresh(*dirty)
 
+    def on_resize(self) -> None:
+        self._keep_end()
+
+    def _keep_end(self) -> None:
+        if self.anchor_end and self._at_end:
+            self._go(self.max_scroll_y)
+
+    def _go(self, top: float) -> None:
+        # Forced: whether a scrollbar shows is known only after the next layout.
+        self.scroll_to(y=top, animate=False, force=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self._at_end = round(new_value) >= self.max_scroll_y
+
     def reveal(self, row: int) -> None:
         """Scroll as little as brings this line into view."""
         top, height = self.scroll_offset.y, self.size.height
         if not top <= row < top + height:
-            self.scroll_to(y=row if row < top else row - height + 1, animate=False)
+            self._go(row if row < top else row - height + 1)
 
     def page(self, pages: int) -> None:
-        self.scroll_to(y=self.scroll_offset.y + pages * max(1, self.size.height - 1), animate=False)
+        self._go(self.scroll_offset.y + pages * max(1, self.size.height - 1))
 
     def render_line(self, y: int) -> Strip:
         row = y + self.scroll_offset.y

@@ -1,10 +1,11 @@
 """What the table has no room for: where the selected worker serves, why its last process ended, what to do."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from qvl.model.status import ExitStatus, WorkerStatus
 
-from qvl_tui.format import clock, duration
+from qvl_tui.format import area, clock, duration, latency, percent, rate
 from qvl_tui.paint import BLANK, Line, Tone, cut, left, wrap
 from qvl_tui.sentences import state, why
 from qvl_tui.store import Store
@@ -12,7 +13,10 @@ from qvl_tui.store import Store
 _LABEL = 11
 
 
-def detail_lines(worker: WorkerStatus | None, store: Store, now: datetime | None, width: int) -> tuple[Line, ...]:
+def detail_lines(
+    worker: WorkerStatus | None, store: Store, now: datetime | None, width: int, height: int
+) -> tuple[Line, ...]:
+    """`height` rows are there to be filled: what room the words leave goes to charts."""
     if worker is None:
         return (((" no worker is selected", Tone.FAINT),),)
     known = state(worker)
@@ -42,7 +46,34 @@ def detail_lines(worker: WorkerStatus | None, store: Store, now: datetime | None
             lines += _field("engine", text, width)
     if worker.last_exit:
         lines += [BLANK, *_exit(worker.last_exit, width)]
+    if worker.phase.has_process:
+        lines += _charts(worker, store, width, height - len(lines))
     return tuple(lines)
+
+
+_CHARTS: tuple[tuple[str, str, Callable[[float | None], str], float | None], ...] = (
+    ("tokens_per_s", "tok/s", rate, None),
+    ("running", "running", rate, None),
+    ("kv_usage", "kv cache", percent, 1.0),
+    ("queued", "queued", rate, None),
+    ("ttft_p50_s", "ttft", latency, None),
+)
+
+
+def _charts(worker: WorkerStatus, store: Store, width: int, rows: int) -> list[Line]:
+    """As many charts as there is room for, the most telling first; each has its label, and its largest value below."""
+    tall = 4 if rows >= 25 else 3
+    lines: list[Line] = []
+    for figure, label, words, top in _CHARTS:
+        values = store.shown.samples(worker.name, figure)
+        known = [value for value in values[-(width - _LABEL - 2) :] if value is not None]
+        if not known or len(lines) + tall + 1 > rows:
+            continue
+        notes = [label, f"≤ {words(max(known))}", *[""] * tall]
+        lines.append(BLANK)
+        for note, part in zip(notes, area(values, width - _LABEL - 2, tall, top), strict=False):
+            lines.append(((left(f" {note}", _LABEL + 1), Tone.FAINT), (part, Tone.CHART)))
+    return lines
 
 
 def _exit(last: ExitStatus, width: int) -> list[Line]:

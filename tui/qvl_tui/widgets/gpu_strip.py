@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from qvl.model.gpu import GpuSample
 from qvl.model.status import WorkerStatus
+from rich.cells import cell_len
 
 from qvl_tui.format import bar, percent, share, size, spark, used_of
 from qvl_tui.paint import Line, Tone, left, pad, right
@@ -30,19 +31,15 @@ def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
 
 def _full(gpu: GpuSample, store: Store, width: int) -> Line:
     wide = width >= 110
+    model = min(max(cell_len(_model(other.name)) for other in store.shown.gpus), 24) + 2
     meter = 28 if wide else 12
     return (
         (f" {gpu.index:>2} ", Tone.MUTED),
-        *(((left(_model(gpu.name), 14), Tone.MUTED),) if wide else ()),
+        *(((left(_model(gpu.name), model), Tone.MUTED),) if wide else ()),
         *_memory(gpu, meter),
         (right(used_of(gpu.memory_used, gpu.memory_total), 12), Tone.TEXT),
         ("   ", Tone.TEXT),
-        (
-            left(
-                spark(store.shown.samples(f"gpu:{gpu.index}", "utilization"), 20 if wide else 8, 1.0), 20 if wide else 8
-            ),
-            Tone.ACCENT,
-        ),
+        (_load(gpu, store, 20 if wide else 8), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
         (right(_degrees(gpu), 7), _heat(gpu)),
         (right(_watts(gpu), 8), Tone.MUTED),
@@ -58,7 +55,7 @@ def _short(gpu: GpuSample, store: Store, width: int) -> Line:
         *_memory(gpu, 8),
         (right(percent(share(gpu.memory_used, gpu.memory_total)), 5), Tone.TEXT),
         (" ", Tone.TEXT),
-        (_load(gpu, store, 4), Tone.ACCENT),
+        (_load(gpu, store, 4), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
         (right(_degrees(gpu), 6), _heat(gpu)),
         *(_trouble(gpu, store) if bad else ()),
@@ -71,7 +68,7 @@ def _tiny(gpu: GpuSample, store: Store, width: int) -> Line:
         (f" {gpu.index:>2} ", Tone.MUTED),
         *_memory(gpu, 4),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
-        (right(_degrees(gpu), 4), _heat(gpu)),
+        (right(_degrees(gpu).removesuffix("C"), 5), _heat(gpu)),
         mark,
     )
 

@@ -30,16 +30,21 @@ class LogView(ScrollView, can_focus=False):
         self.mark: int | None = None
         """Number (of all lines seen) of the line that was jumped to."""
         self._held_at = 0
-        self._dirty = False
+        self.dirty = False
+        """The buffer has what no picture shows yet."""
         self._absorbing = False
         self._seen_dropped = 0
 
     def on_mount(self) -> None:
         self.set_interval(PACE, self._absorb)
 
+    def on_resize(self) -> None:
+        self.dirty = True
+        self._absorb()
+
     def touch(self) -> None:
         """The buffer grew."""
-        self._dirty = True
+        self.dirty = True
 
     @property
     def unseen(self) -> int:
@@ -47,18 +52,18 @@ class LogView(ScrollView, can_focus=False):
         return 0 if self.following else max(0, self.buffer.seen - self._held_at)
 
     def _absorb(self) -> None:
-        if not self._dirty:
+        if not self.dirty:
             return
-        self._dirty = False
+        self.dirty = False
         self._absorbing = True
         moved_out = self.buffer.dropped - self._seen_dropped
         self._seen_dropped = self.buffer.dropped
         self.virtual_size = Size(0, len(self.buffer))
         if self.following:
-            self.scroll_to(y=self.max_scroll_y, animate=False)
+            self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
         elif moved_out:
             # What one reads stays where it is while lines leave at the top.
-            self.scroll_to(y=self.scroll_offset.y - moved_out, animate=False)
+            self.scroll_to(y=self.scroll_offset.y - moved_out, animate=False, force=True)
         self._absorbing = False
         self.refresh()
         if not self.following:
@@ -83,12 +88,12 @@ class LogView(ScrollView, can_focus=False):
     def to_end(self) -> None:
         self.mark = None
         self._follow(True)
-        self._dirty = True
+        self.dirty = True
         self._absorb()
 
     def go(self, top: int) -> None:
         """Put this line at the top of the view; not following unless that is the end."""
-        self.scroll_to(y=top, animate=False)
+        self.scroll_to(y=top, animate=False, force=True)
 
     def by(self, lines: int) -> None:
         self.go(self.scroll_offset.y + lines)

@@ -37,10 +37,12 @@ class Columns:
 
 
 def columns(workers: list[WorkerStatus], width: int) -> Columns:
-    name = min(max((cell_len(worker.name) for worker in workers), default=6), 28 if width >= 100 else 18) + 2
-    profile = min(max((cell_len(worker.profile) for worker in workers), default=7), 20) + 2 if width >= 132 else 0
-    restarts, gpu, port = (9, 6, 7) if width >= 100 else (0, 0, 0)
-    room = width - _MARK - name - _STATE - profile - restarts - gpu - port
+    name = min(max((cell_len(worker.name) for worker in workers), default=0), 28 if width >= 100 else 18)
+    name = max(name, len("worker")) + 2
+    profile = min(max((cell_len(worker.profile) for worker in workers), default=0), 20)
+    profile = max(profile, len("profile")) + 2 if width >= 132 else 0
+    restarts, gpu, port = (9, 6, 7) if width >= 112 else (0, 0, 0)
+    room = width - _MARK - 1 - name - _STATE - profile - restarts - gpu - port
     ttft = 9 if room >= 34 else 0
     meter = (12 if room >= 70 else 7) if room >= 40 else 0
     rest = room - _PLAIN - ttft - meter
@@ -50,14 +52,16 @@ def columns(workers: list[WorkerStatus], width: int) -> Columns:
     return Columns(name, profile, room - note, note, chart, ttft, meter, restarts, gpu, port)
 
 
-def head(c: Columns) -> Line:
+def head(c: Columns, needle: str = "") -> Line:
+    """The headings; a filter that hides rows stands over the names it was matched with."""
     figures = right("run", 4) + right("queue", 7) + right("tok/s", 8) + " " * c.spark
     figures += (right("ttft", c.ttft) if c.ttft else "") + "  " + left("kv cache" if c.meter > 8 else "kv", c.meter + 5)
-    text = " " * _MARK + left("worker", c.name) + left("state", _STATE) + left("profile", c.profile)
+    name: Span = (left(f"/{needle}" if needle else "worker", c.name), Tone.ACCENT if needle else Tone.FAINT)
+    text = left("state", _STATE) + left("profile", c.profile)
     text += (
         left(figures, c.figures + c.note) + right("restarts", c.restarts) + right("gpu", c.gpu) + right("port", c.port)
     )
-    return ((text, Tone.FAINT),)
+    return (" " * _MARK, Tone.FAINT), name, (text, Tone.FAINT)
 
 
 def row(worker: WorkerStatus, store: Store, now: datetime | None, c: Columns, chosen: bool) -> Line:
@@ -97,7 +101,7 @@ def _figures(worker: WorkerStatus, store: Store, c: Columns) -> Line:
         (right(_whole(figures.queued), 7), Tone.WARN if figures.queued else Tone.MUTED),
         (right(rate(figures.tokens_per_s), 8), Tone.MUTED if idle else Tone.STRONG),
         (" " if c.spark else "", Tone.TEXT),
-        (spark(store.shown.samples(worker.name, "tokens_per_s"), c.spark - 1), Tone.ACCENT),
+        (spark(store.shown.samples(worker.name, "tokens_per_s"), c.spark - 1), Tone.CHART),
         (right(latency(figures.ttft_p50_s), c.ttft), Tone.MUTED if idle else Tone.TEXT),
         ("  ", Tone.TEXT),
         (filled, kv_tone(figures.kv_usage)),

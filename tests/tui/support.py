@@ -1,0 +1,120 @@
+"""A terminal of any size with the program in it, without a terminal; and waiting for it without sleeping."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from qvl_tui.app import QvlApp
+from qvl_tui.store import Store
+from qvl_tui.widgets.log_view import LogView
+from textual.pilot import Pilot
+
+from tests.tui.fleet import FakeLink
+
+ENDLESS = ("link", "log")
+"""Workers that run as long as their screen does."""
+
+
+def screen_test(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Run an async test on a loop of its own."""
+
+    def run() -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await test()
+
+        asyncio.run(bounded())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+class Clock:
+    """Monotonic seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Terminal:
+    app: QvlApp
+    link: FakeLink
+    pilot: Pilot[None]
+    clock: Clock
+
+    @property
+    def store(self) -> Store:
+        return self.app.store
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            await self.pilot.press(key)
+            await settled(self.app, self.link)
+
+    async def settle(self) -> None:
+        await settled(self.app, self.link)
+
+    async def until(self, predicate: Callable[[], object], what: str) -> None:
+        await until(self.pilot.app, predicate, what)
+
+    @property
+    def lines(self) -> list[str]:
+        """The screen as text, a string a row."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def row(self, start: str) -> str:
+        """The one line of the screen that contains this."""
+        found = [line for line in self.lines if start in line]
+        assert len(found) == 1, f"{start!r} is on {len(found)} lines of\n{self.text}"
+        return found[0]
+
+
+@asynccontextmanager
+async def terminal(
+    link: FakeLink,
+    size: tuple[int, int] = (80, 24),
+    *,
+    owned: bool = False,
+    readonly: bool = False,
+    on_quit: Callable[[], None] | None = None,
+) -> AsyncIterator[Terminal]:
+    clock = Clock()
+    app = QvlApp(link, owned=owned, readonly=readonly, on_quit=on_quit, clock=clock)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settled(app, link)
+        yield Terminal(app, link, pilot, clock)
+
+
+async def settled(app: QvlApp, link: FakeLink) -> None:
+    """Nothing is on its way any more: all frames applied, all asked answered, all changes painted."""
+
+    def calm() -> bool:
+        if not app.is_running:
+            return True
+        busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in app.workers)
+        unread = bool(link.pending) and link.up
+        logs = any(view.dirty for view in app.screen.query(LogView))
+        return not (busy or unread or app.due or logs or app._message_queue.qsize())
+
+    await until(app, calm, "the screen to settle")
+
+
+async def until(app: object, predicate: Callable[[], object], what: str) -> None:
+    """Let the loop turn until `predicate` holds, a few turns long: what it set off shall have run as well."""
+    deadline = asyncio.get_running_loop().time() + 5
+    held = 0
+    while held < 3:
+        held = held + 1 if predicate() else 0
+        assert asyncio.get_running_loop().time() < deadline, f"waited 5 s for {what}"
+        await asyncio.sleep(0.005)
