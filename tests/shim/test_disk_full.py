@@ -126,6 +126,27 @@ asyncio.run(main())
 """
 
 
+# As before, but the worker's next shim starts while the first one still waits for room.
+SUCCESSION = PATIENCE.replace(
+    """    (root / "ballast").unlink()
+""",
+    """    second = await client.launch(Bootstrap(worker="chat-0", generation=2, bundle=str(bundle),
+        argv=["/bin/sh", "-c", "read word < go; exit 4"], env={}, cwd=str(root), log_dir=str(root / "log"),
+        max_size=10**9, keep=5))
+    while proc.is_alive(answer.shim_pid, answer.shim_start):
+        await asyncio.sleep(0.02)
+    answer = second
+    (root / "ballast").unlink()
+    (root / "go").write_text("go")
+""",
+)
+
+
 def test_the_record_of_an_end_waits_for_room(tmp_path: Path) -> None:
     told = on_a_small_disk(tmp_path / "disk", PATIENCE)
     assert told == {"during": [True, True, 3], "after": [3, True], "left": ["exit.json", "shim.err", "shim.json"]}
+
+
+def test_the_next_shim_need_not_wait_for_room(tmp_path: Path) -> None:
+    told = on_a_small_disk(tmp_path / "disk", SUCCESSION)
+    assert told["after"] == [4, True]

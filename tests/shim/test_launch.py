@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from qvl.shim import client, logread, proc, wire
 from qvl.shim.client import ShimError
+from qvl.shim.records import Gone
 
 from tests.shim.harness import Bench, python, shell
 from tests.support import wait_until
@@ -151,13 +152,33 @@ def test_a_worker_that_nobody_waits_for_is_ended(bench: Bench) -> None:
 
 
 def test_a_second_shim_leaves_the_first_alone(bench: Bench) -> None:
-    first = bench.start(bench.bootstrap(*shell("exec sleep 60")))
+    first = bench.start(bench.bootstrap(*shell("printf unfinished; exec sleep 60")))
+    wait_until(lambda: bench.log() == b"unfinished", what="output")
     with pytest.raises(ShimError, match="another shim already serves"):
         bench.start(bench.bootstrap(*shell("exec sleep 60"), generation=2))
     record = client.read_record(bench.bundle)
     assert record is not None
     assert (record.generation, record.shim_pid) == (1, first.shim_pid)
     assert proc.is_alive(first.pid, first.pid_start)
+    assert bench.log() == b"unfinished"
+
+
+def test_the_next_shim_may_start_as_soon_as_the_last_one_is_heard_to_end(bench: Bench) -> None:
+    async def scenario() -> None:
+        for generation in range(1, 11):
+            await bench.launch(bench.bootstrap(*shell(f"echo {generation}; exec sleep 60"), generation=generation))
+            link = await client.attach(bench.bundle)
+            await link.kill()
+            async for push in link.messages():
+                if isinstance(push, Gone):
+                    break
+            record = client.read_exit(bench.bundle)
+            assert record is not None
+            assert (record.generation, record.gone) == (generation, True)
+        await link.close()
+
+    asyncio.run(scenario())
+    assert [run.generation for run in logread.runs(bench.log_dir)] == list(range(1, 11))
 
 
 def test_a_bundle_may_lie_deep(tmp_path: Path) -> None:

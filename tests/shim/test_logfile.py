@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qvl.shim import logread
 from qvl.shim.logfile import RETRY, LogFile
@@ -54,6 +54,7 @@ def test_offsets_run_on_across_rotations_and_writers(tmp_path: Path) -> None:
     assert os.readlink(tmp_path / "current.log") == names(tmp_path)[-1]
 
 
+@settings(deadline=None)  # the disk is shared
 @given(
     lines=st.lists(st.tuples(st.integers(0, 60), st.sampled_from([b"\n", b"\r", b"\r\n"])), max_size=60),
     max_size=st.integers(1, 120),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qvl.shim import logread
 from qvl.shim.logfile import LogFile, segment_name
@@ -28,6 +28,7 @@ def test_nothing_is_there_before_the_first_run(tmp_path: Path) -> None:
     assert logread.runs(absent) == []
 
 
+@settings(deadline=None)  # the disk is shared
 @given(
     lines=st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b" ")), max_size=40),
     ended=st.booleans(),
@@ -56,6 +57,7 @@ def test_pages_backwards_are_the_whole_log(
     assert pages == expected
 
 
+@settings(deadline=None)  # the disk is shared
 @given(data=st.binary(max_size=300), max_size=st.integers(1, 100), limit=st.integers(1, 64))
 def test_reading_forwards_gives_every_byte_once(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, max_size: int, limit: int

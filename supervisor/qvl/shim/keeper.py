@@ -28,6 +28,11 @@ class Keeper:
         self._unsaved[path] = (data, mode)
         self._save_all()
 
+    def drop(self) -> None:
+        """Give up what is not on disk yet."""
+        self._unsaved.clear()
+        self.due = None
+
     def retry(self, now: float) -> None:
         """Try again, if it is time."""
         if self.due is not None and now >= self.due:

@@ -61,9 +61,9 @@ class Shim:
     def start(self, umask: int) -> Json:
         """Start the worker; return what the daemon is answered. SpawnError, RequestError and OSError as they come."""
         order = self._order
-        self._log.open()
-        self._server.listen()
+        self._server.listen()  # before anything is touched that another shim may be using
         try:
+            self._log.open()
             self._watch_children()
             log_offset = self._log.end
             pid = self._spawn(umask)
@@ -190,6 +190,8 @@ class Shim:
         self._gone = True
         self._leave_by = now + FAREWELL
         self._save_exit()
+        if not self._keeper.busy:
+            self._server.stop_listening()  # whoever hears the news may start the next shim at once
         self._server.broadcast({"type": "gone", "log_end": self._log.end, "lost_bytes": self._log.lost})
 
     def _may_leave(self, now: float) -> bool:
@@ -222,6 +224,8 @@ class Shim:
                 return {"processes": self._tree.processes()}
             elif op == "state":
                 return self._state()
+            elif op == "leave":
+                self._leave()
             elif op == "logs":
                 self._log.max_size = wire.number(request, "max_size", least=1)
                 self._log.keep = wire.number(request, "keep")
@@ -230,6 +234,12 @@ class Shim:
         except ValueError as error:
             raise RequestError(str(error)) from None
         return {}
+
+    def _leave(self) -> None:
+        """Make room for the worker's next shim, though the disk has not taken the record of this one's end."""
+        if not self._gone:
+            raise RequestError(f"process {self._tree.root} or something that it left still runs")
+        self._keeper.drop()
 
     def _signal(self, sig: int, scope: str) -> None:
         if scope not in ("root", "group", "tree"):

@@ -25,6 +25,8 @@ MAX_UNSENT = 64 * 1024
 """Bytes kept for a peer beyond what the kernel takes."""
 MAX_CLIENTS = 64
 """A shim needs one; the limit keeps a leak of some client from using up our descriptors."""
+TAKEOVER = 1.0
+"""Seconds that a shim whose worker is gone has to leave the bundle to its successor."""
 
 
 class RequestError(Exception):
@@ -47,9 +49,8 @@ class Server:
         self._clients: set[Client] = set()
 
     def listen(self) -> None:
-        """Take the bundle's socket; RequestError if a living shim has it, OSError as it comes."""
-        if _is_served():
-            raise RequestError(f"another shim already serves {os.getcwd()}")
+        """Take the bundle's socket; RequestError if a shim with a living worker has it, OSError as it comes."""
+        _ask_to_leave()
         if os.path.lexists(wire.SOCKET_NAME):
             os.unlink(wire.SOCKET_NAME)
         self._listener.bind(wire.SOCKET_NAME)
@@ -69,13 +70,19 @@ class Server:
         for client in list(self._clients):
             client.send(line)
 
+    def stop_listening(self) -> None:
+        """Take no more clients; the bundle's socket is free for another shim."""
+        if self._listener.fileno() >= 0:
+            self._poller.forget(self._listener.fileno())
+            self._listener.close()
+            if os.path.lexists(wire.SOCKET_NAME):
+                os.unlink(wire.SOCKET_NAME)
+
     def close(self) -> None:
         """Hang up on everyone and remove the socket. What the kernel has taken still reaches its reader."""
+        self.stop_listening()
         for client in list(self._clients):
             client.close()
-        self._listener.close()
-        if os.path.lexists(wire.SOCKET_NAME):
-            os.unlink(wire.SOCKET_NAME)
 
     def _accept(self, _readable: bool, _writable: bool) -> None:
         try:
@@ -179,12 +186,29 @@ class Client:
         self.close()
 
 
-def _is_served() -> bool:
-    probe = Socket(AF_UNIX)
+def _ask_to_leave() -> None:
+    """See to it that no other shim serves this bundle.
+
+    One whose worker is gone stays while a full disk refuses its record; it leaves when it is asked to. RequestError
+    if it does not.
+    """
+    peer = Socket(AF_UNIX)
+    peer.settimeout(TAKEOVER)
     try:
-        probe.connect(wire.SOCKET_NAME)
+        peer.connect(wire.SOCKET_NAME)
     except OSError:
-        return False
+        peer.close()
+        return  # none, or a dead one's socket
+    try:
+        peer.send(wire.encode({"op": "leave"}))
+        said = b""
+        while part := peer.recv(wire.MAX_LINE):  # it hangs up when it leaves
+            said += part
+            if b'"ok":false' in said:
+                raise RequestError(f"another shim already serves {os.getcwd()}, and its worker lives")
+    except ConnectionResetError:
+        return
+    except OSError:
+        raise RequestError(f"another shim already serves {os.getcwd()}, and does not answer") from None
     finally:
-        probe.close()
-    return True
+        peer.close()
