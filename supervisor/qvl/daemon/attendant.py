@@ -142,6 +142,7 @@ class WorkerAttendant:
         if record.phase is Phase.RUNNING:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
                 self._remember_start(worker)
+                self._launcher.remove_secrets(worker.name)
         else:
             worker.cancel("watch")
         if record.phase is not Phase.RELEASING:
@@ -152,6 +153,7 @@ class WorkerAttendant:
     def ended(self, worker: Worker, old: WorkerRecord) -> None:
         """A process is over: what was its is put away."""
         worker.metrics, worker.window, worker.start = NO_METRICS, [], None
+        self._launcher.remove_secrets(worker.name)
         if old.process is not None:
             remove_tmpdir(old.process.tmpdir)
 

@@ -99,7 +99,7 @@ class DaemonControl:
             raw_args=profile.raw_args,
             env=profile.env,
         )
-        place = Place("WORKER", Path("TMPDIR"), (), None, None)
+        place = Place("WORKER", Path("TMPDIR"), Path("SECRETS"), (), None, None)
         command = self._launcher.driver(launch).command(launch, place).argv if _complete(launch) else ()
         return origins(config, name, command=command)
 

@@ -27,14 +27,21 @@ TMPDIR_LIMIT = 64
 
 
 class Launcher:
-    """`log_dir` is the directory of all workers' logs, `simulated_gpus` what simulated cards and engines share."""
+    """`log_dir` is the directory of all workers' logs, `secrets` a directory for what engines read once at their start,
+    `simulated_gpus` what simulated cards and engines share."""
 
     def __init__(
-        self, drivers: Mapping[EngineKind, Driver], gpus: GpuMonitor, log_dir: Path, simulated_gpus: Path | None
+        self,
+        drivers: Mapping[EngineKind, Driver],
+        gpus: GpuMonitor,
+        log_dir: Path,
+        secrets: Path,
+        simulated_gpus: Path | None,
     ) -> None:
         self._drivers = drivers
         self._gpus = gpus
         self._log_dir = log_dir
+        self._secrets = secrets
         self._simulated_gpus = simulated_gpus
 
     def driver(self, spec: Launch) -> Driver:
@@ -60,10 +67,13 @@ class Launcher:
         try:
             tmpdir = _make_tmpdir(bundle)
             key, secret_env = read_secrets(spec.launch)
-            place = Place(spec.name, tmpdir, self._devices(spec.launch), nccl_port, key, self._simulated_gpus)
+            secrets = self._secrets / spec.name
+            devices = self._devices(spec.launch)
+            place = Place(spec.name, tmpdir, secrets, devices, nccl_port, key, self._simulated_gpus)
             command = self.driver(spec.launch).command(spec.launch, place)
+            self.remove_secrets(spec.name)
             for name, content in command.files.items():
-                _write_private(tmpdir / name, content)
+                _write_private(secrets / name, content)
             log_dir = self.log_dir(spec.name)
             log_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
@@ -85,8 +95,13 @@ class Launcher:
             answer = await launch(bootstrap)
         except ShimError as error:
             remove_tmpdir(str(tmpdir))
+            self.remove_secrets(spec.name)
             return _no_start(error.message)
         return process_of(answer, nccl_port, str(tmpdir))
+
+    def remove_secrets(self, name: str) -> None:
+        """Take away what the engine has read, or what a dead one left."""
+        shutil.rmtree(self._secrets / name, ignore_errors=True)
 
     def _devices(self, spec: Launch) -> tuple[str, ...]:
         cards = [(gpu, self._gpus.resolve(gpu)) for gpu in spec.gpus]
@@ -171,6 +186,7 @@ def remove_tmpdir(path: str) -> None:
 
 
 def _write_private(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(content)

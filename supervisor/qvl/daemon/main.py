@@ -61,6 +61,9 @@ GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
 """Seconds between readings of the cards, with and without someone who looks."""
 
 SIMULATED = "simulated-gpus"
+SECRETS = "secrets"
+"""Beside the sockets: /run is in memory."""
+
 _USER_SETTINGS = ("operator_group", "viewer_group")
 
 
@@ -121,7 +124,11 @@ class Daemon:
         await gpus.open()
         cache = self._paths.state_dir / "cache"
         launcher = Launcher(
-            drivers(cache), gpus, self._paths.log_dir, simulated if _is_simulated(self._settings.gpus) else None
+            drivers(cache),
+            gpus,
+            self._paths.log_dir,
+            self._paths.socket.parent / SECRETS,
+            simulated if _is_simulated(self._settings.gpus) else None,
         )
         prober = Prober()
         supervisor = Supervisor(store, journal)

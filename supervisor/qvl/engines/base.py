@@ -16,6 +16,9 @@ class Place(msgspec.Struct, frozen=True):
     worker: str
     tmpdir: Path
     """Private, 0700, made anew for each run and removed after it."""
+    secrets: Path
+    """Where `Command.files` will lie until the engine has read them: in memory where the host has /run, never in the
+    state directory."""
     devices: tuple[str, ...]
     """The cards as CUDA_VISIBLE_DEVICES names them."""
     nccl_port: int | None
@@ -25,7 +28,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A process to start. `files` are written into the private directory, 0600, before it starts."""
+    """A process to start. `files` are written into `Place.secrets`, 0600, and removed once the worker is ready."""
 
     argv: tuple[str, ...]
     env: dict[str, str]
