@@ -5,7 +5,7 @@ A model, an interpreter or a card that isn't there is a worker's reason to wait,
 
 import grp
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qvl.config.draft import Draft
@@ -93,7 +93,7 @@ def _engine(draft: Draft, name: str, engine: Engine) -> None:
             if used not in PLACEHOLDERS:
                 known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
                 draft.fault((*at, "command"), f"unknown placeholder {{{used}}}", nearest(used, PLACEHOLDERS) or known)
-    if secret := _secret_word(engine.command):
+    if secret := _secret_word(engine.command, EngineKind.COMMAND):
         draft.fault((*at, "command"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
     _secret_env(draft, at, engine.env)
 
@@ -101,7 +101,7 @@ def _engine(draft: Draft, name: str, engine: Engine) -> None:
 def _inheritance(draft: Draft) -> None:
     for name, table in draft.tables.items():
         if table.extends is not None and table.extends not in draft.tables:
-            _unknown(draft, ("profiles", name, "extends"), "profile", table.extends, draft.tables)
+            _unknown(draft, ("profiles", name, "extends"), "profile", table.extends, draft.tables.keys() - {name})
     for ring in cycles(draft.tables):
         shown = " -> ".join((*ring, ring[0]))
         for name in ring:
@@ -111,7 +111,7 @@ def _inheritance(draft: Draft) -> None:
 
 def _own_table(draft: Draft, name: str) -> None:
     """What a profile's own lines say, whoever inherits them."""
-    table, at = draft.tables[name], ("profiles", name)
+    table, at, kind = draft.tables[name], ("profiles", name), _engine_kind(draft, name)
     spelled: dict[str, str] = {}
     for key in table.args:
         flag = ALIASES.get(key, key)
@@ -120,16 +120,16 @@ def _own_table(draft: Draft, name: str) -> None:
             draft.fault((*at, "args", key), f"is {first} by another name", "keep one of them")
         if flag in ALIASES and not _positive(table.args[key]):
             draft.fault((*at, "args", key), "must be a whole number from 1")
-        if secret := _secret_word((f"--{key}",)):
+        if secret := _secret_word((f"--{key}",), kind):
             draft.fault((*at, "args", key), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
-        elif key in OURS and _engine_kind(draft, name) is not EngineKind.COMMAND:
+        elif key in OURS and kind is not EngineKind.COMMAND:
             draft.fault((*at, "args", key), "is set by qvl itself", OURS[key])
     for entry in table.unset:
-        kind, _, rest = entry.partition(".")
-        if kind not in ("args", "env") or not rest:
+        part, _, rest = entry.partition(".")
+        if part not in ("args", "env") or not rest:
             draft.fault((*at, "unset"), f'"{entry}" names nothing that is inherited', '"args.NAME" or "env.NAME"')
     raw = table.raw_args or ()
-    if secret := _secret_word(raw):
+    if secret := _secret_word(raw, kind):
         draft.fault((*at, "raw_args"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
     for word in raw:
         flag = word.lstrip("-").partition("=")[0]
@@ -146,7 +146,7 @@ def _whole_profile(draft: Draft, name: str) -> None:
             text = f'"{missing.entry}" is not inherited, so there is nothing to remove'
             draft.warn((*at, "unset"), text, nearest(missing.entry, missing.known))
     if whole.engine is None:
-        if not _is_base(draft, name) and draft.sound(*at, "engine") and draft.sound(*at, "extends"):
+        if not _is_base(draft, name) and draft.sound(*at):
             draft.fault(at, "has no engine", _listed("engine", draft.engines))
         return
     origin = whole.origins["engine"]
@@ -184,7 +184,7 @@ def _pool(draft: Draft, name: str) -> None:
         draft.fault(at, f'"{name}" is the name of a worker of pool {stem}', "rename one of the two")
     if pool.gpus != "none" and "workers" in draft.written(*at) and draft.sound(*at, "gpus"):
         draft.fault((*at, "workers"), 'is for gpus = "none"', "with GPUs there is a worker for each group of them")
-    if reserved.get("standby"):
+    if reserved.get("standby") and draft.sound(*at, "standby"):
         draft.fault((*at, "standby"), "not supported yet", "leave it out, or []")
     if reserved.get("gateway", "none") != "none":
         draft.fault((*at, "gateway"), f'"{reserved["gateway"]}" is not supported yet', 'leave it out, or "none"')
@@ -196,13 +196,13 @@ def _pool(draft: Draft, name: str) -> None:
         draft.warn((*at, "host"), text, "api_key_file")
 
 
-def _unknown(draft: Draft, path: tuple[str, ...], what: str, name: str, known: object) -> None:
-    names = list(known) if isinstance(known, dict) else []
+def _unknown(draft: Draft, path: tuple[str, ...], what: str, name: str, known: Iterable[str]) -> None:
+    names = sorted(known)
     draft.fault(path, f'there is no {what} "{name}"', nearest(name, names) or _listed(what, names))
 
 
-def _listed(what: str, known: object) -> str:
-    names = sorted(known) if isinstance(known, dict | list) else []
+def _listed(what: str, known: Iterable[str]) -> str:
+    names = sorted(known)
     if not names:
         return f"no {what} is configured"
     return f"known: {', '.join(names[:8])}" + (", …" if len(names) > 8 else "")
@@ -212,15 +212,20 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _secret_word(words: Sequence[str]) -> str | None:
-    """The secret flag among these words. A placeholder for the file's path as its value is no secret."""
+def _secret_word(words: Sequence[str], kind: EngineKind | None) -> str | None:
+    """The secret flag among these words. A placeholder for the file's path as its value is no secret; and a command
+    may have flags of its own that begin alike, while SGLang takes any beginning that only one of its flags has."""
     for index, word in enumerate(words):
         if not word.startswith("--"):
             continue
-        flag, equals, value = word[2:].replace("_", "-").partition("=")
+        flag, equals, value = word[2:].partition("=")
+        flag = flag.replace("_", "-")
         value = value if equals else next(iter(words[index + 1 : index + 2]), "")
         for secret, stem in SECRETS.items():
-            if flag.startswith(stem) and secret.startswith(flag) and value.replace("-", "_") != "{api_key_file}":
+            meant = flag == secret or (
+                kind is not EngineKind.COMMAND and flag.startswith(stem) and secret.startswith(flag)
+            )
+            if meant and value != "{api_key_file}":
                 return secret
     return None
 

@@ -13,9 +13,6 @@ from qvl.config.fault import Report, below, nearest
 from qvl.config.kinds import Choice, Refused, Schema, Text, type_name, wrong_type
 from qvl.config.tree import Leaf, Node, Table, plain
 
-INT64: Final = 1 << 63
-"""Larger numbers have no place in JSON that others read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -128,14 +125,11 @@ def _json(value: object) -> None:
 
 def _scalar(value: object) -> None:
     match value:
-        case bool():
+        case bool() | int():
             return
-        case int():
-            if not -INT64 <= value < INT64:
-                raise Refused(f"{value} is too large a number")
         case float():
             if not math.isfinite(value):
-                raise Refused(f"{value} is not a number that an engine takes")
+                raise Refused(f"{value} is no number that an engine takes")
         case str():
             if "\0" in value:
                 raise Refused("must not hold a NUL character")

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+LONGEST: Final = 400
+"""Characters of a message: a key or a value that is longer is cut."""
 
 
 class Mark(NamedTuple):
@@ -46,15 +49,21 @@ class Report:
     """Keys that have a fault: later checks leave what hangs on them alone."""
 
     def fault(self, mark: Mark, key: str, message: str, nearest: str = "") -> None:
-        found = Fault(mark.file, mark.line, key, message, nearest)
+        found = Fault(mark.file, mark.line, key, _shown(message), _shown(nearest))
         if found not in self.faults:
             self.faults.append(found)
         self.refused.add(key)
 
     def warn(self, mark: Mark, key: str, message: str, nearest: str = "") -> None:
-        found = Fault(mark.file, mark.line, key, message, nearest)
+        found = Fault(mark.file, mark.line, key, _shown(message), _shown(nearest))
         if found not in self.warnings:
             self.warnings.append(found)
+
+
+def _shown(text: str) -> str:
+    """On one line, and nothing that a terminal obeys: messages quote what stands in the file."""
+    safe = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -74,5 +83,5 @@ def join(*parts: str) -> str:
 
 def below(key: str, part: str) -> str:
     """One step further down a dotted path; a name that isn't bare is quoted, as TOML has it."""
-    name = part if re.fullmatch(r"[\w-]+", part) else json.dumps(part, ensure_ascii=False)
+    name = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(_shown(part), ensure_ascii=False)
     return f"{key}.{name}" if key else name

@@ -176,6 +176,11 @@ def absolute_path(text: str) -> None:
         raise Refused(f'"{text}" must be an absolute path', "it begins with /")
 
 
+def model_name(text: str) -> None:
+    if text.startswith("-"):
+        raise Refused(f'"{text}" would be taken for a flag')
+
+
 def url_path(text: str) -> None:
     if text and not text.startswith("/"):
         raise Refused(f'"{text}" must be a path of the server', f'did you mean "/{text}"?')

@@ -59,7 +59,7 @@ def resolve_paths(
     if given:
         system = is_root or _absolute(given).is_relative_to(system_config.parent)
     else:
-        system = is_root or (not user.config.exists() and _is_there(system_config))
+        system = is_root or (not _is_there(user.config) and _is_there(system_config))
     defaults = _system_defaults(system_config) if system else user
 
     def choose(flag: str | None, variable: str, key: str, default: Path) -> Path:
@@ -80,7 +80,7 @@ def resolve_paths(
 
 def drop_ins_of(config: Path) -> Path:
     """`qvl.d` for `qvl.toml`, `F.d` for any `F.toml`."""
-    return config.with_suffix(".d") if config.suffix == ".toml" else config.with_name(config.name + ".d")
+    return Path(f"{str(config).removesuffix('.toml')}.d")
 
 
 def check_socket_path(path: Path | str) -> str | None:
@@ -105,7 +105,7 @@ def _system_defaults(config: Path) -> Paths:
 
 def _user_defaults(env: Mapping[str, str]) -> Paths:
     """The XDG base directories; without a runtime directory (cron, plain su) the socket lies with the state."""
-    home = Path(env.get("HOME") or Path.home())
+    home = _absolute(env.get("HOME") or "~")
     config = _xdg(env, "XDG_CONFIG_HOME", home / ".config") / "qvl" / "qvl.toml"
     state = _xdg(env, "XDG_STATE_HOME", home / ".local" / "state") / "qvl"
     run = _xdg(env, "XDG_RUNTIME_DIR", state / "run", own="qvl")
@@ -130,7 +130,7 @@ def _absolute(written: object) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Unreadable is there too: a service user may hold the socket's group and not the right to read the config."""
+    """Out of reach is there too: a member of the operator group need not be able to read the config."""
     try:
         return path.exists()
     except PermissionError:

@@ -9,7 +9,19 @@ import msgspec
 
 from qvl.config.compound import Args, Env, Gpus, Mapped, Texts
 from qvl.config.declare import Field, Named, Section
-from qvl.config.kinds import Choice, Duration, Flag, Refused, Size, Text, Whole, absolute_path, host_name, url_path
+from qvl.config.kinds import (
+    Choice,
+    Duration,
+    Flag,
+    Refused,
+    Size,
+    Text,
+    Whole,
+    absolute_path,
+    host_name,
+    model_name,
+    url_path,
+)
 from qvl.config.settings import Pool, Supervisor
 from qvl.model.spec import Engine, EngineKind, HealthPolicy, LogPolicy, RestartMode, RestartPolicy, StopPolicy, Way
 from qvl.model.worker import Cause
@@ -17,9 +29,12 @@ from qvl.model.worker import Cause
 _PATH: Final = Text(absolute_path)
 
 
+_COUNTS: Final = frozenset(str(count) for count in range(1, 65))
+
+
 def _gpu_source(text: str) -> None:
     kind, _, count = text.partition(":")
-    if text in ("nvml", "none") or (kind == "simulated" and count.isdecimal() and 1 <= int(count) <= 64):
+    if text in ("nvml", "none") or (kind == "simulated" and count in _COUNTS):
         return
     near = '"simulated:4"' if kind.startswith("sim") else ""
     raise Refused(f'"{text}" is none of "nvml", "simulated:N" (N from 1 to 64), "none"', near)
@@ -97,7 +112,7 @@ PROFILE: Final = Section(
     {
         "extends": Field(Text(), "The profile that this one is merged over, key by key."),
         "engine": Field(Text(), "A name under [engines]."),
-        "model": Field(Text(), "A directory, or a name on the model hub. Optional for kind command."),
+        "model": Field(Text(model_name), "A directory, or a name on the model hub. Optional for kind command."),
         "raw_args": Field(Texts(), "Words handed over unchecked, after the rest."),
         "args": Field(
             Args(),

@@ -17,12 +17,13 @@ import toml_rs
 
 from qvl.config.fault import Mark, Report
 from qvl.config.paths import drop_ins_of
-from qvl.config.tree import Table, merge, parse
+from qvl.config.tree import Table, leaves, merge, parse
 
 MAX_BYTES: Final = 1 << 20
 MAX_NESTING: Final = 32
 """The parser recurses on the C stack and dies with the process at some thousand levels; nobody writes ten."""
 MAX_DOTS: Final = 16
+INT64: Final = 1 << 63
 
 _STRING: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
@@ -68,7 +69,7 @@ def _drop_ins(main: Path, report: Report) -> Sequence[Path]:
     folder = drop_ins_of(main)
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return ()
     except OSError as error:
         report.fault(Mark(folder, 0), "", f"the drop-ins can't be listed: {_why(error)}")
@@ -84,16 +85,18 @@ def _read(path: Path, report: Report) -> bytes | None:
     except (OSError, ValueError) as error:
         report.fault(here, "", *_unreadable(path, error))
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             report.fault(here, "", f"is {_file_type(mode)}, not a file")
             return None
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            report.fault(here, "", *_unreadable(path, error))
-            return None
+    except OSError as error:
+        report.fault(here, "", *_unreadable(path, error))
+        return None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES:
         report.fault(here, "", "is larger than 1 MiB, which no configuration is: it was not read")
         return None
@@ -114,12 +117,28 @@ def _parse(path: Path, data: bytes, report: Report) -> Table | None:
         report.fault(Mark(path, line), "", f"is nested deeper than {MAX_NESTING} levels")
         return None
     try:
-        return parse(path, text)
+        table = parse(path, text)
     except toml_rs.TOMLDecodeError as error:
         # The parser draws the line with a caret under it; its last line is the sentence.
         sentence = error.msg.rstrip().rpartition("\n")[2]
         report.fault(Mark(path, error.lineno), "", f"is not TOML: {sentence}")
         return None
+    for key, leaf in leaves(table):
+        if _overflows(leaf.value):
+            report.fault(leaf.mark, key, "is too large a number")
+    return table
+
+
+def _overflows(value: object) -> bool:
+    """TOML has integers of 64 bits; the parser reads any, and Python itself refuses to print very long ones."""
+    match value:
+        case int():
+            return not -INT64 <= value < INT64
+        case list():
+            return any(_overflows(item) for item in value)
+        case dict():
+            return any(_overflows(item) for item in value.values())
+    return False
 
 
 def _too_deep(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import toml_rs
 
-from qvl.config.fault import Mark
+from qvl.config.fault import Mark, below
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class Table:
 
 
 Node: TypeAlias = Leaf | Table
+_LONGEST_HEADER = 300
+"""Longer lines cost their table its line number: in a string a line could go deeper than the parser survives."""
+
 TablePath: TypeAlias = tuple[str, ...]
 
 
@@ -39,6 +42,16 @@ def plain(node: Node) -> object:
     if isinstance(node, Leaf):
         return node.value
     return {key: plain(child) for key, child in node.items.items()}
+
+
+def leaves(table: Table, key: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Every value with its dotted key."""
+    for name, node in table.items.items():
+        path = below(key, name)
+        if isinstance(node, Leaf):
+            yield path, node
+        else:
+            yield from leaves(node, path)
 
 
 def merge(under: Table, over: Table) -> Table:
@@ -60,7 +73,7 @@ def parse(file: Path, text: str) -> Table:
 def _headers(text: str) -> Iterator[tuple[TablePath, int]]:
     """Every `[a.b]` line with its path. What looks like one inside a string is yielded too: nobody asks for it."""
     for number, line in enumerate(text.split("\n"), 1):
-        if line.lstrip().startswith("["):
+        if line.lstrip().startswith("[") and len(line) <= _LONGEST_HEADER:
             try:
                 node: object = toml_rs.loads(line.strip())
             except ValueError:

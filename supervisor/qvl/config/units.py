@@ -26,8 +26,8 @@ _BYTES: Final = {
     "TiB": 1 << 40,
 }
 # A unit that is followed by a letter is another, longer word: "5min" must not read as 5 m and "in".
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|[dhms])(?![a-z]) ?")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|[dhms])(?![a-z]) ?")
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
 
 
 class UnitError(ValueError):
@@ -81,7 +81,7 @@ def format_size(size: int) -> str:
 
 def _written_duration(text: str) -> float:
     bare = text.strip()
-    if re.fullmatch(r"-?\d+(\.\d+)?", bare):
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", bare):
         return float(bare)
     total, at, before = 0.0, 0, math.inf
     for part in _PART.finditer(bare):
@@ -96,7 +96,7 @@ def _written_duration(text: str) -> float:
 
 def _duration_guess(text: str) -> str:
     """`5 min` and `1 HOUR` are understood well enough to say how they are written here."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.lower())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", text.lower())
     if match:
         for unit, words in {"ms": "milliseconds millis msec", "s": "seconds sec secs"}.items():
             if match[2] == unit or match[2] in words.split() or match[2] + "s" in words.split():
@@ -114,7 +114,10 @@ def _written_size(text: str) -> int:
     if unit not in _BYTES:
         near = next((known for known in _BYTES if known.lower() in (unit.lower(), unit.lower() + "b")), "MB")
         raise UnitError(f'"{text}" is not a size: the unit "{unit}" is unknown', f'"{number}{near}"')
-    return round(float(number) * _BYTES[unit]) if "." in number else int(number) * _BYTES[unit]
+    # By float where the digits are too many for a size, and perhaps for int(), which refuses more than 4300.
+    exact = "." not in number and len(number) <= 20
+    size = int(number) * _BYTES[unit] if exact else float(number) * _BYTES[unit]
+    return round(min(size, 2 * MAX_SIZE))
 
 
 def _bounded(seconds: float, written: object) -> float:

@@ -150,7 +150,7 @@ class _Cards:
             return None
         known = sorted(gpu.index for gpu in self._inventory)
         if len(known) < ask.group:
-            return (*known, *_missing(known, ask.group - len(known)))
+            return tuple(sorted((*known, *_missing(known, ask.group - len(known)))))
         left = len(known) % ask.group
         if left:
             text = f"leaves {left} of {len(known)} GPUs idle, since a worker takes {ask.group}"
