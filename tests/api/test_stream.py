@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,6 +209,22 @@ def test_a_dead_client_of_a_quiet_stream_is_noticed(served: Served, tmp_path: Pa
     wait_until(lambda: served.server.streams == 0 and served.server.connections == 0, what="it has ended")
 
 
+def test_a_half_closed_stream_goes_on_until_the_client_is_gone(hasty: Served, tmp_path: Path) -> None:
+    put_log(hasty, tmp_path, 10)
+    with connect(hasty.socket) as sock:
+        sock.sendall(request_bytes("GET", "/v1/workers/chat-0/log?follow=1"))
+        sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: hasty.server.streams == 1, what="it has begun")
+        with (tmp_path / "log" / segment_name(0)).open("ab") as file:
+            file.write(b"more\n")
+        data = bytearray()
+        while b"more\n" not in data:
+            piece = sock.recv(65536)
+            assert piece
+            data += piece
+    wait_until(lambda: hasty.server.streams == 0 and hasty.server.connections == 0, what="it has ended")
+
+
 def test_closing_ends_streams_properly(tmp_path: Path) -> None:
     with serve(FakeControl(), tmp_path / "supervisor.sock") as served:
         put_log(served, tmp_path, 10)
@@ -217,6 +234,8 @@ def test_closing_ends_streams_properly(tmp_path: Path) -> None:
         follower.sendall(request_bytes("GET", "/v1/workers/chat-0/log?follow=1"))
         wait_until(lambda: served.server.streams == 2, what="both have begun")
         idle = connect(served.socket)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1.4, "not only when patience had ended"
     assert stream.next() is None
     stream.close()
     assert len(dechunk(read_all(follower).partition(b"\r\n\r\n")[2])) == 10

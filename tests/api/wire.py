@@ -1,15 +1,15 @@
 """HTTP by hand, as curl and worse clients speak it."""
 
+import contextlib
 import json
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_directory() -> Iterator[Path]:
     """A directory that every user may enter; pytest's own are the running user's alone."""
     with tempfile.TemporaryDirectory(prefix="qvl-") as name:
@@ -63,9 +63,11 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None) -> Answ
 
 
 def read_all(sock: socket.socket) -> bytes:
+    """Everything up to the end, or up to the reset by which a server ends that has not read all that we sent."""
     data = bytearray()
-    while piece := sock.recv(65536):
-        data += piece
+    with contextlib.suppress(ConnectionResetError):
+        while piece := sock.recv(65536):
+            data += piece
     return bytes(data)
 
 

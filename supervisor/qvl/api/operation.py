@@ -5,6 +5,7 @@ annotated types, other parameters come from the path, the answer is encoded, and
 annotations. So the document can't say what the code does not do.
 """
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from qvl.api.stream import Streams
 from qvl.model.api import Accepted
 from qvl.model.error import ErrorCode, QvlError
 
+log = logging.getLogger(__name__)
 JSON = "application/json"
 MAX_BODY = 1024 * 1024
 DOCUMENT = "GET /v1/openapi.json describes every request"
@@ -76,6 +78,7 @@ class Operation:
         if self.act:
             actor = await named(actor)
             if actor.role is not Role.OPERATOR:
+                log.info("refused %s %r uid=%d pid=%d", self.method, request.url.path, actor.uid, actor.pid)
                 raise desk.access.refusal(actor)
         given: dict[str, object] = {name: request.path_params[name] for name in self.path_names}
         if self.query is not None:

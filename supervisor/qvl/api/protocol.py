@@ -8,6 +8,7 @@ A deadline in the handlers could not do it: closing a transport waits for its un
 import asyncio
 import logging
 import os
+import select
 from collections.abc import Callable
 
 import h11
@@ -52,6 +53,7 @@ class Connection(H11Protocol):
         self._awaited_since: float | None = None
         self._unsent = 0
         self._unsent_since = 0.0
+        self._half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
@@ -78,6 +80,13 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         if not self.connections:
             self._shared.on_last_closed()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's always closes
+        """True keeps the connection: `nc -N` and its like end their side only, and wait for the answer."""
+        self._half_closed = self._answering() and not self._hung_up()
+        if self._half_closed:
+            self.cycle.keep_alive = False
+        return self._half_closed
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -137,6 +146,12 @@ class Connection(H11Protocol):
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _hung_up(self) -> bool:
+        """Whether the peer is gone, which the end of its input alone does not tell. Unix sockets do: POLLHUP."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), 0)
+        return bool(poll.poll(0))
+
     def _look(self) -> None:
         now, patience = self.loop.time(), self._shared.patience
         self._look_timer = self.loop.call_later(patience / _LOOKS, self._look)
@@ -150,7 +165,9 @@ class Connection(H11Protocol):
         self._unsent = unsent
         # Looks come a hair early or late: one that is due counts as late enough.
         late = now - patience * 0.98
-        if self._unsent_since <= late:
+        if self._half_closed and self._hung_up():
+            self.transport.abort()
+        elif self._unsent_since <= late:
             log.info("cut a client off that reads nothing %s", self._who())
             self.transport.abort()
         elif self._awaited_since is not None and self._awaited_since <= late:
