@@ -1,7 +1,8 @@
 """Log lines with meaning while an engine starts: which step it is at, how far, and that it is ready.
 
-Texts are SGLang's from 0.4.9 to 0.5.23, as its logs on CPU and GPU show them. Steps may overlap and may be missing
-(`--startup-weight-load-mode overlap`, `--disable-cuda-graph`), so a line only ever says what it says itself.
+Texts are SGLang's from 0.4.9 to 0.5.23, as its logs on CPU and GPU show them, and vLLM's where its logs share a step.
+Steps may overlap and may be missing (`--startup-weight-load-mode overlap`, `--disable-cuda-graph`), so a line only ever
+says what it says itself.
 """
 
 import re
@@ -21,40 +22,58 @@ class Sighting(msgspec.Struct, frozen=True):
     ready: bool = False
 
 
-_PREFIX = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?(?: (?:DP|PP|ATTN_CP|MOE_DP|TP|EP)\d+)*\] ")
-_SHARDS = re.compile(r"shards: +(?P<percent>\d+)%")
-_CAPTURING = re.compile(r"Capturing batches .*?(?P<percent>\d+)%|^ *(?P<percent2>\d+)%\|.*Captur")
-_RULES: tuple[tuple[re.Pattern[str], str, float | None], ...] = (
-    (re.compile(r"^server_args="), "import", 0.5),
-    (re.compile(r"^(Init torch distributed|Init parallel|Memory baseline taken)"), "import", 0.9),
-    (re.compile(r"^Load weight begin"), "weights", 0.0),
-    (re.compile(r"^Load weight end"), "weights", 1.0),
-    (re.compile(r"^KV Cache is allocated"), "kv-cache", 0.5),
-    (re.compile(r"^Memory pool end"), "kv-cache", 1.0),
-    (re.compile(r"^Capture .*\bbegin\b", re.IGNORECASE), "graphs", 0.0),
-    (re.compile(r"^Capture .*\bend\b", re.IGNORECASE), "graphs", 1.0),
-    (re.compile(r"^max_total_num_tokens="), "warm-up", 0.0),
-    (re.compile(r"Application startup complete|Uvicorn running on"), "warm-up", 0.5),
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_PREFIX = re.compile(
+    r"^(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?(?: (?:DP|PP|ATTN_CP|MOE_DP|TP|EP)\d+)*\] "  # SGLang
+    r"|(?:\([^()]* pid=\d+\) )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (?:\[[^\]]+\] )?"  # vLLM
+    r"|\([^()]* pid=\d+\) |\[rank\d+\]: )"  # vLLM's and PyTorch's tracebacks of a child
 )
-_ACCESS = re.compile(r'^INFO: +\S+ - "(GET|POST|HEAD) ')
-_HEALTH = re.compile(r"^Health check failed")
+_SHARDS = re.compile(r"shards: +(?P<percent>\d+)%")
+_CAPTURING = re.compile(r"Captur\w+ (?:batches|CUDA graphs?)\b.*?(?P<percent>\d+)%")
+_RULES: tuple[tuple[re.Pattern[str], str, float | None], ...] = (
+    (re.compile(r"^server_args="), "import", 0.4),
+    (re.compile(r"^Init (torch distributed|parallel) begin"), "import", 0.9),
+    (re.compile(r"^(Init (torch distributed|parallel) ends|Memory baseline taken)"), "import", 0.95),
+    (re.compile(r"^(Load weight begin|Starting to load model )"), "weights", 0.0),
+    (re.compile(r"^(Load weight end|Model loading took )"), "weights", 1.0),
+    (re.compile(r"^(KV Cache is allocated|GPU KV cache size: )"), "kv-cache", 0.5),
+    (re.compile(r"^Memory pool end"), "kv-cache", 1.0),
+    (re.compile(r"^Capture .*\bgraph begin\b", re.IGNORECASE), "graphs", 0.0),
+    (re.compile(r"^(Capture .*\bgraph end\b|Graph capturing finished)", re.IGNORECASE), "graphs", 1.0),
+    (re.compile(r"^max_total_num_tokens="), "warm-up", 0.0),
+    (re.compile(r"^INFO: +(Application startup complete|Uvicorn running on)"), "warm-up", 0.5),
+)
 _READY = "The server is fired up and ready to roll!"
+
+_NO_WORK = re.compile(
+    r'^INFO: +\S+ - "(GET|POST|HEAD|PUT|DELETE|OPTIONS) '  # uvicorn's access lines
+    r"|^Health check failed|^Endpoint '\S+' is deprecated"
+    r"|^(Receive|Finish): obj=|^\[http_server\] Error|^ERROR: +Exception in ASGI|^WARNING: +Invalid HTTP request"
+    r"|^(Traceback \(most recent|During handling of|The above exception)|^\s|^(\w+\.)*\w*(Error|Exception)(: |$)"
+    r"|\w+Warning: |SIG(QUIT|TERM) received|^Sleeping \d+ seconds before crash|^Waiting [\d.]+ seconds for CUDA"
+    r"|[Pp]yspy |^CUDA (user-triggered )?coredump|^(Thread|Process) \d+\b|^(Caused by|Stack backtrace):|^Gracefully exiting"
+)
 
 
 def without_prefix(line: str) -> str:
-    """The message of a line, without SGLang's time and rank."""
-    return _PREFIX.sub("", line, count=1)
+    """The message of a line, without time, rank and colours."""
+    return _PREFIX.sub("", _ANSI.sub("", line), count=1)
+
+
+def starts_record(line: str) -> bool:
+    """Whether a line has a time stamp of its own: the further lines of a message, such as a traceback's, have none."""
+    return _PREFIX.match(_ANSI.sub("", line)) is not None
 
 
 def read_line(line: str) -> Sighting | None:
     """What `line` says of a start; None for the many that say nothing."""
     message = without_prefix(line)
-    if _READY in message:
+    if message.startswith(_READY):
         return Sighting("warm-up", 1.0, ready=True)
     if bar := _SHARDS.search(message):
         return Sighting("weights", int(bar["percent"]) / 100)
-    if "Captur" in message and (bar := _CAPTURING.search(message)):
-        return Sighting("graphs", int(bar["percent"] or bar["percent2"]) / 100)
+    if bar := _CAPTURING.search(message):
+        return Sighting("graphs", int(bar["percent"]) / 100)
     for pattern, step, fraction in _RULES:
         if pattern.search(message):
             return Sighting(step, fraction)
@@ -62,7 +81,8 @@ def read_line(line: str) -> Sighting | None:
 
 
 def shows_work(line: str) -> bool:
-    """Whether a line is a sign of life. Access lines and complaints about health checks are not: our own questions make
-    them, and a hung server that we keep asking would look alive."""
-    message = without_prefix(line).strip()
-    return bool(message) and not _ACCESS.search(message) and not _HEALTH.search(message)
+    """Whether a line is a sign of life. What questions make (access lines, requests and their failures, complaints
+    about health checks) is not: a hung server that is still asked would look alive. Nor are the words of one that
+    dies: SGLang writes them for more than a minute."""
+    message = without_prefix(line).rstrip()
+    return bool(message) and not _NO_WORK.search(message)
