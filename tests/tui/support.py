@@ -73,6 +73,12 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    @property
+    def log(self) -> list[str]:
+        """The lines between head and footer, without the scrollbar's column."""
+        width = self.app.size.width
+        return [line.ljust(width)[: width - 1].strip() for line in self.lines[3:-1]]
+
     def row(self, start: str) -> str:
         """The one line of the screen that contains this."""
         found = [line for line in self.lines if start in line]

@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from rich.console import RenderableType
-from textual.screen import Screen
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Lost, Severity
 from qvl.model.status import WorkerMetrics
 from qvl.model.worker import Phase, Wanted
 from qvl_tui.keys import KEYS, Where
+from rich.console import RenderableType
+from textual.screen import Screen
 
 from tests.tui.fleet import NOW, FakeLink, backoff, event, failed, gpu, snapshot, starting, troubled, worker
 from tests.tui.support import screen_test, terminal

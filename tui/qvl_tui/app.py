@@ -103,7 +103,7 @@ class QvlApp(App[None]):
     def _paint(self) -> None:
         topics, self.due = self.due, set()
         for screen in self.screen_stack:
-            if isinstance(screen, Frame):
+            if isinstance(screen, Frame) and screen.is_mounted and screen.is_attached:
                 screen.show(topics)
 
     def _beat(self) -> None:

@@ -130,7 +130,7 @@ def _level(value: float | None, ceiling: float) -> str:
         return " "
     if ceiling <= 0 or value <= 0:
         return _SPARKS[0]
-    return _SPARKS[min(len(_SPARKS) - 1, int(value / ceiling * (len(_SPARKS) - 1) + 0.5))]
+    return _SPARKS[min(len(_SPARKS) - 1, int(min(value, ceiling) / ceiling * (len(_SPARKS) - 1) + 0.5))]
 
 
 def count(number: int, noun: str) -> str:

@@ -77,7 +77,7 @@ def spread(start: Line, end: Line, width: int) -> Line:
     """`start` at the left, `end` at the right; where both do not fit, `start` gives way."""
     room = width - length(end) - 1
     if room <= 0:
-        return clip(end, width)
+        return pad(end, width)
     return (*pad(start, room + 1), *end)
 
 

@@ -31,18 +31,15 @@ class LogScreen(Frame):
         self.link = link
         self.worker = worker
         self.buffer = LogBuffer()
+        self.view = LogView(self.buffer, "log")
         self.place: int | None = None
         """Where to go on in the log."""
 
     def body(self) -> Iterable[Widget]:
-        yield LogView(self.buffer, "log")
+        yield self.view
 
     def on_mount(self) -> None:
         self.run_worker(self._stream(), name="log")
-
-    @property
-    def view(self) -> LogView:
-        return self.query_one(LogView)
 
     async def _stream(self) -> None:
         waits = delays()
