@@ -137,12 +137,13 @@ def _put_aside(path: Path, why: str) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, 0600, and still there after a power cut. The directory has one daemon, so one temporary name
-    does, and what a crash left of it is written over."""
+    """Whole or not at all, 0600, and still there after a power cut. The directory has one daemon, so that one temporary
+    name does, and what a crash left of it can go."""
     temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
