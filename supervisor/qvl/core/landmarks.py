@@ -51,7 +51,8 @@ _NO_WORK = re.compile(
     r"|^(Receive|Finish): obj=|^\[http_server\] Error|^ERROR: +Exception in ASGI|^WARNING: +Invalid HTTP request"
     r"|^(Traceback \(most recent|During handling of|The above exception)|^\s|^(\w+\.)*\w*(Error|Exception)(: |$)"
     r"|\w+Warning: |SIG(QUIT|TERM) received|^Sleeping \d+ seconds before crash|^Waiting [\d.]+ seconds for CUDA"
-    r"|[Pp]yspy |^CUDA (user-triggered )?coredump|^(Thread|Process) \d+\b|^(Caused by|Stack backtrace):|^Gracefully exiting"
+    r"|[Pp]yspy |^CUDA (user-triggered )?coredump|^(Thread|Process) \d+\b|^(Caused by|Stack backtrace):"
+    r"|^Gracefully exiting"
 )
 
 
