@@ -44,10 +44,11 @@ def act(verb: str, context: Context, args: argparse.Namespace) -> int:
     from qvl.cli.watching import Stream
 
     with Stream(context.client) as stream:
-        # The goal remembers how the workers were, so it is made before anything is asked for.
         found = names.targets(args.targets, stream.first)
-        goal = WorkerGoal(GOALS[verb], workers_of(found), stream.fleet, acted=True)
         accepted = ask(context, verb, found)
+        after = min(one["seq"] for one in accepted)
+        # Nothing was read from the stream since its snapshot: this goal knows how the workers were before the act.
+        goal = WorkerGoal(GOALS[verb], workers_of(found), stream.fleet, after=after, seen=stream.seq)
         verdict = stream.wait(goal, args.timeout)
     return report(context, accepted, reached(goal), STOPPED if verb == "stop" else READY, verdict)
 
@@ -57,7 +58,7 @@ def wait(context: Context, args: argparse.Namespace) -> int:
 
     with Stream(context.client) as stream:
         found = names.targets(args.targets, stream.first)
-        goal = WorkerGoal(args.goal, workers_of(found), stream.fleet, acted=False)
+        goal = WorkerGoal(args.goal, workers_of(found), stream.fleet)
         verdict = stream.wait(goal, args.timeout)
     return report(context, [], reached(goal), args.goal, verdict)
 

@@ -71,7 +71,7 @@ class Foreground:
         with Stream(self.client) as stream:
             for worker in stream.first["workers"]:
                 if worker["wanted"] == "up":
-                    goal = WorkerGoal(READY, [worker["name"]], stream.fleet, acted=False)
+                    goal = WorkerGoal(READY, [worker["name"]], stream.fleet)
                     try:
                         stream.wait(goal, READY_S)
                     except QvlError as error:

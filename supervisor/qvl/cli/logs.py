@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   qvlctl logs qwen3-vl-0 -f
-  qvlctl logs qwen3-vl-0 --previous --level error     why the run before this one ended
-  qvlctl logs qwen3-vl-0 -n 20 --grep 'Decode batch' """
+  qvlctl logs qwen3-vl-0 --previous --level error    why the last run ended
+  qvlctl logs qwen3-vl-0 --grep 'Decode batch' -n 20"""
 PAGE = 2000
 """Lines looked at in one step where only some are shown."""
 RECONNECT_S = 0.5

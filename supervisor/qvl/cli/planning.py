@@ -18,7 +18,7 @@ CHANGES = 5
 PLAN_EXAMPLES = """examples:
   qvlctl plan                         what saving the live file has left to do
   qvlctl plan ./new.toml              what this file would do in its place
-  qvlctl plan --exit-code || echo "something would change" """
+  qvlctl plan --exit-code; test $? = 5 && echo something would change"""
 APPLY_EXAMPLES = """examples:
   qvlctl plan && qvlctl apply
   qvlctl apply --no-wait"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from qvl.cli import table
@@ -34,7 +35,7 @@ def status(doc: StatusDoc, *, now: datetime, width: int = 80, paint: Paint = pla
     blocks = [
         supervisor(doc["supervisor"], now=now, width=width, paint=paint),
         pools(doc["pools"], now=now, width=width, paint=paint),
-        workers(doc["workers"], now=now, width=width, paint=paint),
+        workers(doc["workers"], indexes=indexes(doc["gpus"]), now=now, width=width, paint=paint),
         gpus(doc["gpus"], width=width, paint=paint),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -86,8 +87,18 @@ def switching(doc: SwitchDoc, now: datetime) -> str:
     return f"{verb} {doc['to']}: {worker}{doc['step']}, {done}"
 
 
-def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
-    """The table of workers, each followed by what a row can't hold: why it is not serving, and what to do."""
+def workers(
+    docs: list[WorkerDoc],
+    *,
+    now: datetime,
+    width: int,
+    indexes: Mapping[str, int] | None = None,
+    paint: Paint = plain,
+) -> list[str]:
+    """The table of workers, each followed by what a row can't hold: why it is not serving, and what to do.
+
+    `indexes`: UUID -> index of the host's cards.
+    """
     if not docs:
         return []
     rows: list[list[Cell]] = []
@@ -95,8 +106,8 @@ def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = 
         phase = doc["phase"]
         rows.append(
             [
-                (table.shortened(doc["name"], LONGEST_NAME), ""),
-                (",".join(short_gpu(gpu) for gpu in doc["gpus"]) or "-", ""),
+                (table.squeezed(doc["name"], LONGEST_NAME), ""),
+                (cards(doc["gpus"], indexes or {}), ""),
                 (phase, PHASE_STYLES.get(phase, "")),
                 ("yes", "good") if doc["ready"] else ("no", ""),
                 (str(doc["port"]), ""),
@@ -214,6 +225,14 @@ def note(label: str, text: str, style: str, *, width: int, paint: Paint, indent:
     return [indent + paint(f"{label}:", style) + first[len(lead) - 1 :], *rest]
 
 
-def short_gpu(gpu: int | str) -> str:
-    """An index as it is; of a UUID as much as tells cards apart."""
-    return str(gpu) if isinstance(gpu, int) else gpu.removeprefix("GPU-")[:8]
+def indexes(docs: list[GpuDoc]) -> dict[str, int]:
+    return {doc["uuid"]: doc["index"] for doc in docs}
+
+
+def cards(gpus: list[int | str], known: Mapping[str, int]) -> str:
+    """`0`, `0-3`, `1,3`; a card that the host doesn't show is named by as much of its UUID as tells cards apart."""
+    names = [known.get(gpu, gpu) if isinstance(gpu, str) else gpu for gpu in gpus]
+    numbers = [name for name in names if isinstance(name, int)]
+    if len(numbers) == len(names) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(str(name) if isinstance(name, int) else name.removeprefix("GPU-")[:8] for name in names) or "-"

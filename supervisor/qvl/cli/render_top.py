@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from qvl.cli import table
-from qvl.cli.render import PHASE_STYLES, doing, short_gpu
+from qvl.cli.render import PHASE_STYLES, cards, doing, indexes
 from qvl.cli.table import Cell
 from qvl.cli.terminal import Paint, plain
 from qvl.cli.units import gibibytes, percent
@@ -24,7 +25,7 @@ def top(doc: StatusDoc, *, now: datetime, width: int = 80, paint: Paint = plain)
     lines += gpus(doc["gpus"], paint=paint)
     if doc["gpus"] and doc["workers"]:
         lines.append("")
-    lines += workers(doc["workers"], now=now, width=width, paint=paint)
+    lines += workers(doc["workers"], indexes(doc["gpus"]), now=now, width=width, paint=paint)
     return "\n".join(lines)
 
 
@@ -49,7 +50,9 @@ def gpus(docs: list[GpuDoc], *, paint: Paint = plain) -> list[str]:
     return table.lines(["GPU", "MEMORY", "UTIL", "TEMP", "POWER", "HEALTH"], rows, right="TEMP POWER", paint=paint)
 
 
-def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = plain) -> list[str]:
+def workers(
+    docs: list[WorkerDoc], known: Mapping[str, int], *, now: datetime, width: int, paint: Paint = plain
+) -> list[str]:
     """A row of figures for each worker; one that has none says what it is doing instead."""
     if not docs:
         return []
@@ -58,8 +61,8 @@ def workers(docs: list[WorkerDoc], *, now: datetime, width: int, paint: Paint = 
         figures = doc["metrics"]
         rows.append(
             [
-                (table.shortened(doc["name"], 20), ""),
-                (",".join(short_gpu(gpu) for gpu in doc["gpus"]) or "-", ""),
+                (table.squeezed(doc["name"], 20), ""),
+                (cards(doc["gpus"], known), ""),
                 ("ready" if doc["ready"] else doc["phase"], PHASE_STYLES.get(doc["phase"], "")),
                 (whole(figures["running"]), ""),
                 (whole(figures["queued"]), "warn" if figures["queued"] else ""),

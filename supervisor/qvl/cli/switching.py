@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   qvlctl switch eagle3 --dry-run        what would happen
   qvlctl switch eagle3 --pool qwen3-vl
-  qvlctl switch --reset                 back to the profile that the file names
-  qvlctl switch --cancel                end a switch under way; the pool goes back"""
+  qvlctl switch --reset                 back to the profile of the file
+  qvlctl switch --cancel                end a switch under way and go back"""
 
 
 def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, argparse.Namespace], int]:

@@ -38,5 +38,13 @@ def wrapped(text: str, *, width: int, first: str, rest: str) -> list[str]:
     )
 
 
+def squeezed(text: str, width: int) -> str:
+    """Cut in the middle: the end of a worker's name is what tells it from its neighbours."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return text[: width - 1 - end] + "…" + text[-end:]
+
+
 def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

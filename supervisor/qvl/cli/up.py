@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DEMO_SECONDS = 20.0
 EXAMPLES = """examples:
-  qvlctl up --demo                      four simulated GPUs, with traffic; needs nothing installed
-  qvlctl up --config ./qvl.toml --state-dir ./state --log-dir ./logs --socket ./qvl.sock
-  qvlctl up --demo --for 10s < /dev/null | cat      for scripts: the status, then a clean end"""
+  qvlctl up --demo                     four simulated GPUs, with traffic
+  qvlctl up --config ./qvl.toml --state-dir ./state --socket ./qvl.sock
+  qvlctl up --demo --for 10s | cat     without a terminal: the status, then an end"""
 
 
 def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, argparse.Namespace], int]:

@@ -79,17 +79,32 @@ class Verdict:
 
 
 class WorkerGoal:
-    """A goal for some workers. `acted`: we asked for it, so what was before the act is no answer."""
+    """A goal for some workers.
 
-    def __init__(self, goal: str, names: Iterable[str], fleet: Fleet, *, acted: bool) -> None:
+    `after`: the number that our act was taken in under; None where we only look on. `seen`: the newest event that
+    `fleet` knows of. What the stream tells before it reaches `after` was so before the act, and is no answer to it.
+    """
+
+    def __init__(
+        self, goal: str, names: Iterable[str], fleet: Fleet, *, after: int | None = None, seen: int = 0
+    ) -> None:
         self.goal = goal
         self.names = tuple(names)
         self.fleet = fleet
-        self._acted = acted
-        self._before = {name: _mark(fleet.workers.get(name)) for name in self.names}
+        self._after = after
+        self._acted = after is not None
+        self._begun = after is None or seen >= after
+        self._before: dict[str, tuple[object, ...]] = {}
+        self._remember()
 
     def see(self, frame: FrameDoc) -> None:
         self.fleet.see(frame)
+        if not self._begun:
+            self._remember()
+            self._begun = frame.get("seq", -1) >= (self._after or 0)
+
+    def _remember(self) -> None:
+        self._before = {name: _mark(self.fleet.workers.get(name)) for name in self.names}
 
     def verdict(self) -> Verdict:
         waiting = False
