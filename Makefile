@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SGLANG := .sglang
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+JOBS ?= auto
+
+.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench schema clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(STAMP)  ## four simulated GPUs with a worker each, under light traffic, and the TUI
+	@$(BIN)/qvlctl up --demo
+
+sglang:  ## the real SGLang for a CPU, in an environment of its own; knows itself when it is up to date
+	@tools/sglang_cpu/install.sh $(SGLANG)
+
+demo-sglang: $(STAMP) sglang  ## the same with the real SGLang on CPU and a tiny model
+	@$(BIN)/python tools/sglang_cpu/demo.py $(SGLANG)/bin/python
+
+check: lint types contracts  ## everything that only reads
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not systemd"
+
+test: check unit  ## everything that needs no engine
+
+test-sglang: $(STAMP) sglang  ## the real SGLang on CPU
+	QVL_REQUIRE_SGLANG=1 $(PYTEST) -m sglang
+
+test-systemd: $(STAMP)  ## a real systemd in a box; needs root
+	QVL_REQUIRE_SYSTEMD=1 $(PYTEST) -m systemd
+
+test-all: test test-sglang test-systemd
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+schema: $(STAMP)
+	$(BIN)/python -m qvl.config.json_schema > etc/qvl.schema.json
+
+clean:
+	rm -rf $(VENV) $(SGLANG) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,150 @@
+"""The real SGLang, from its start by the daemon to a stop that leaves nothing; each test goes on from the last."""
+
+import base64
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qvl.daemon.smoke import png
+
+from tests.blackbox.harness import Daemon, pool
+from tests.sglang.conftest import KEY
+from tests.support import wait_until
+
+pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300), pytest.mark.xdist_group("sglang")]
+
+START = 120.0
+"""Seconds that a start may take on a busy machine; some 20 on a quiet one."""
+
+
+def complete(daemon: Daemon, *, image: bool = False, key: str = KEY) -> dict[str, Any]:
+    content: list[dict[str, Any]] = [{"type": "text", "text": "Describe this."}]
+    if image:
+        url = "data:image/png;base64," + base64.b64encode(png()).decode()
+        content.append({"type": "image_url", "image_url": {"url": url}})
+    body = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": content}]}
+    request = urllib.request.Request(
+        daemon.worker()["endpoint"] + "/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        document: dict[str, Any] = json.load(answer)
+    return document
+
+
+def ready_anew(daemon: Daemon, old: int | None) -> int:
+    worker = daemon.until(lambda w: w["ready"] and w["pid"] != old, "a new process is ready", timeout=START)
+    assert worker["pid"] is not None
+    return worker["pid"]
+
+
+def test_it_starts_with_progress_and_answers_text_and_an_image(daemon: Daemon) -> None:
+    daemon.start()
+    steps: set[str] = set()
+
+    def ready() -> bool:
+        worker = daemon.worker()
+        if worker["progress"] is not None:
+            steps.add(worker["progress"]["step"])
+        assert worker["phase"] in ("stopped", "releasing", "starting", "running"), worker
+        return bool(worker["ready"])
+
+    wait_until(ready, START, "the worker is ready")
+    assert {"import", "warm-up"} <= steps
+    assert complete(daemon)["choices"][0]["finish_reason"] == "length"
+    with_image = complete(daemon, image=True)
+    assert with_image["usage"]["prompt_tokens"] > complete(daemon)["usage"]["prompt_tokens"]
+    daemon.until(lambda w: w["metrics"]["tokens_per_s"] is not None, "figures of the engine")
+
+
+def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        complete(daemon, key="sk-wrong")
+    assert "api_key='[redacted]'" in "".join(log.read_text() for log in daemon.logs.rglob("*.log"))
+    seen = [path for folder in (daemon.logs, daemon.state) for path in folder.rglob("*") if path.is_file()]
+    seen += [
+        Path(f"/proc/{pid}/{name}") for pid in os.listdir("/proc") if pid.isdigit() for name in ("cmdline", "environ")
+    ]
+    for path in seen:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        assert KEY.encode() not in content, path
+    assert KEY not in json.dumps(daemon.status)
+
+
+def test_killed_with_its_scheduler_alive_it_is_back_by_itself(daemon: Daemon) -> None:
+    old = daemon.worker()["pid"]
+    assert old is not None
+    os.kill(old, signal.SIGKILL)
+    ended = daemon.until(lambda w: w["last_exit"] is not None, "the end is noticed")
+    assert ended["last_exit"] is not None
+    assert (ended["last_exit"]["signal"], ended["last_exit"]["cause"]) == (9, "killed")
+    ready_anew(daemon, old)
+    assert daemon.worker()["restarts"] == 1
+    assert complete(daemon)["choices"]
+
+
+def test_an_argument_edited_in_the_file_is_applied_live(daemon: Daemon) -> None:
+    old = daemon.worker()["pid"]
+    daemon.edit({"profiles": {"standard": {"args": {"max-running-requests": 7}}}})
+    pid = ready_anew(daemon, old)
+    assert b"--max-running-requests\0007\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    daemon.applied()
+
+
+def test_a_flag_that_this_sglang_does_not_have_is_refused_while_it_serves(daemon: Daemon) -> None:
+    old, good = daemon.worker()["pid"], daemon.config
+    daemon.edit({"profiles": {"standard": {"args": {"mm-proj-url": "x"}}}})
+    wait_until(lambda: daemon.file["error"], 10, "the refusal")
+    assert "mm-proj-url" in daemon.file["error"]
+    assert "0.5.18" in daemon.file["error"]
+    assert (daemon.worker()["pid"], daemon.worker()["ready"]) == (old, True)
+    daemon.config = good
+    daemon.write(good)
+    wait_until(lambda: daemon.file["error"] is None, 10, "the mended file is taken")
+    assert daemon.worker()["pid"] == old
+
+
+def test_its_profile_is_switched_and_a_bad_one_goes_back(daemon: Daemon) -> None:
+    old = daemon.worker()["pid"]
+    daemon.client.switch("chat", "wide")
+    new = ready_anew(daemon, old)
+    wait_until(lambda: daemon.pool()["switch"] is None, 60, "the switch is committed")
+    assert (daemon.pool()["profile"], daemon.pool()["override"]) == ("wide", "wide")
+    daemon.client.switch("chat", "broken")
+    wait_until(lambda: daemon.pool()["switch"] is None and daemon.worker()["ready"], START, "back on the good profile")
+    assert daemon.pool()["profile"] == "wide"
+    assert daemon.worker()["pid"] != new
+    assert complete(daemon, image=True)["choices"]
+
+
+def test_a_killed_daemon_is_followed_by_one_that_adopts_it(daemon: Daemon) -> None:
+    before = daemon.worker()
+    daemon.kill()
+    daemon.start()
+    after = daemon.until(lambda w: w["ready"], "the adopted worker")
+    assert [after[key] for key in ("pid", "restarts", "profile")] == [
+        before[key] for key in ("pid", "restarts", "profile")
+    ]
+
+
+def test_stopped_it_leaves_nothing(daemon: Daemon) -> None:
+    daemon.edit(pool(autostart=False))
+    daemon.client.act("stop", "chat", pool=True)
+    stopped = daemon.until(lambda w: w["phase"] == "stopped", "stopped", timeout=60)
+    assert (stopped["wanted"], stopped["pid"]) == ("down", None)
+    assert stopped["last_exit"] is not None
+    assert stopped["last_exit"]["cause"] == "requested"
+    assert daemon.process is not None
+    alone = {daemon.process.pid}
+    wait_until(lambda: daemon.processes().keys() == alone, 5, "nothing is left but the daemon")
+    daemon.stop()
+    assert not daemon.processes()
