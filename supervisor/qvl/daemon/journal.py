@@ -8,6 +8,7 @@ only the newest.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -24,6 +25,10 @@ REMEMBERED = 4096
 QUEUE = 1024
 FILE_SIZE = 2_000_000
 _LEVEL = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class Subscription:
@@ -174,7 +179,7 @@ class Journal:
     def _append(self, event: Event) -> None:
         # A full disk costs history on disk, never the event itself.
         with contextlib.suppress(OSError):
-            with self._path.open("ab") as file:
+            with open(self._path, "ab", opener=_private) as file:
                 file.write(msgspec.json.encode(event) + b"\n")
                 size = file.tell()
             if size > FILE_SIZE:

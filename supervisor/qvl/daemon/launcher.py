@@ -75,7 +75,8 @@ class Launcher:
             for name, content in command.files.items():
                 _write_private(secrets / name, content)
             log_dir = self.log_dir(spec.name)
-            log_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+            for folder in (log_dir.parent, log_dir):  # `parents` would make the upper one with the umask's mode
+                folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             return _no_start(f"can't prepare the start: {where}")

@@ -54,7 +54,8 @@ class Store:
     def open(self) -> None:
         """Make the directory and take its lock. QvlError when another daemon has it or it can't be used."""
         try:
-            (self.directory / "workers").mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.directory / "workers").mkdir(exist_ok=True, mode=0o700)
             self._lock = os.open(self.directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise QvlError(
