@@ -199,7 +199,7 @@ def groups(supervisor: Supervisor) -> list[Finding]:
 
 def ports(planned: Fleet) -> list[Finding]:
     """Ports that somebody else listens on; asked only while no daemon runs."""
-    from qvl.daemon.ports import holder, is_free
+    from qvl.host.ports import holder, is_free
 
     found = []
     for worker in planned.workers:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from qvl.daemon.gpus import GpuMonitor
-from qvl.daemon.ports import holder, is_free
+from qvl.host.ports import holder, is_free
 from qvl.model.gpu import GpuSample
 from qvl.model.spec import Launch
 

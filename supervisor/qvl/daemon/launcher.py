@@ -10,8 +10,8 @@ from pathlib import Path
 
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.notify import clean_environment
-from qvl.daemon.ports import is_free
 from qvl.engines.base import Command, Driver, Place, Refusal
+from qvl.host.ports import is_free
 from qvl.model.spec import EngineKind, Launch, WorkerSpec
 from qvl.model.worker import Cause, Exit, Process
 from qvl.shim.client import ShimError, launch

@@ -274,11 +274,13 @@ class Daemon:
             extend.cancel()
 
     async def _hurry(self, supervisor: Supervisor) -> None:
-        """A second signal: what drains or ends politely is ended now."""
-        await self._force.wait()
-        for worker in supervisor.workers.values():
-            if worker.record.deadline is not None:
-                supervisor.post(worker.name, DeadlinePassed(worker.record.deadline.kind))
+        """Each further signal ends patience: of those that drain, then of those that were asked politely."""
+        while True:
+            await self._force.wait()
+            self._force.clear()
+            for worker in supervisor.workers.values():
+                if worker.record.deadline is not None:
+                    supervisor.post(worker.name, DeadlinePassed(worker.record.deadline.kind))
 
     async def _extend(self, supervisor: Supervisor) -> None:
         """Tell systemd, for as long as workers take, that this is no hang."""

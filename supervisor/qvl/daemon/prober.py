@@ -8,11 +8,11 @@ from collections.abc import Callable
 import httpx
 
 from qvl.core.probing import Health, Observation, judge, wants_deep
-from qvl.daemon.ports import listening_inodes, owns
 from qvl.daemon.tailer import Pulse
 from qvl.daemon.worker import Worker
 from qvl.engines.base import Surface
 from qvl.engines.metrics import EngineSample, figures, parse, progressed
+from qvl.host.ports import listening_inodes, owns
 from qvl.model.spec import HealthPolicy, url
 from qvl.model.worker import Verdict
 from qvl.shim import proc

@@ -1,0 +1,1 @@
+"""Facts about this host, read from the kernel; asked by the daemon and by `qvlctl doctor` alike."""
