@@ -8,12 +8,15 @@ from qvl.model.error import QvlError
 from qvl.model.event import Frame as WireFrame
 from qvl.model.event import Snapshot
 from qvl.model.worker import Phase
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from qvl_tui.keys import KEYS, Where, bindings
 from qvl_tui.link import Link, follow
 from qvl_tui.messages import ActWanted, Linked, Received, SwitchWanted
+from qvl_tui.narrow import NarrowUpdate
 from qvl_tui.screens.fleet import FleetScreen
 from qvl_tui.screens.frame import Frame
 from qvl_tui.store import LinkPhase, Store, Topic
@@ -105,6 +108,11 @@ class QvlApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, Frame) and screen.is_mounted and screen.is_attached:
                 screen.show(topics)
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, ChopsUpdate):
+            renderable = NarrowUpdate(renderable)
+        super()._display(screen, renderable)
 
     def _beat(self) -> None:
         self.store.publish()
@@ -203,6 +211,6 @@ def run(socket: Path, *, owned: bool = False, readonly: bool = False, on_quit: C
     """Show the daemon behind `socket` until the user leaves; answers the exit code."""
     from qvl_tui.wire import SocketLink
 
-    app = QvlApp(SocketLink(socket), owned=owned, readonly=readonly, on_quit=on_quit)
+    app = QvlApp(SocketLink(socket, socket.with_name("view.sock")), owned=owned, readonly=readonly, on_quit=on_quit)
     app.run()
     return app.return_code or 0
