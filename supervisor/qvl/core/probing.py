@@ -60,7 +60,8 @@ def judge(health: Health, policy: HealthPolicy, seen: Observation, now: float) -
         ready = seen.answered or bool(seen.deep)
         return Judgement(Health(now, deep_at, ready=ready), ready, None if ready else seen.detail)
     if seen.answered and seen.deep is None:
-        return Judgement(msgspec.structs.replace(health, deep_at=deep_at), health.ready)
+        # After a strike a generation is asked for, so this one has none to ask for: the cheap answer is all it gives.
+        return Judgement(msgspec.structs.replace(health, strikes=0, ready=True), True)
     strikes = health.strikes + 1
     health = Health(health.moved_at, deep_at, strikes, ready=False)
     silent = now - health.moved_at
