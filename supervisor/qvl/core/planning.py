@@ -27,12 +27,17 @@ def changed_keys(old: Mapping[str, object], new: Mapping[str, object], prefix: s
     """The leaves that differ, with dotted keys, in order. Lists are leaves."""
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if _same(before, after):
             continue
         if isinstance(before, Mapping | None) and isinstance(after, Mapping | None) and (before or after):
             yield from changed_keys(before or {}, after or {}, f"{prefix}{key}.")
         else:
             yield KeyChange(f"{prefix}{key}", before, after)
+
+
+def _same(before: object, after: object) -> bool:
+    """As written: to Python `true` equals 1, to a command line the bare flag is not the flag with a value."""
+    return msgspec.json.encode(before, order="deterministic") == msgspec.json.encode(after, order="deterministic")
 
 
 def launch_changes(old: Launch, new: Launch) -> tuple[KeyChange, ...]:
