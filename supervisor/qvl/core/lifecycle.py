@@ -106,10 +106,11 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
             return _became_ready(record, spec.policy, now)
         case BecameUnready(why=why):
             if record.phase is Phase.RUNNING:
-                return Step(msgspec.structs.replace(record, ready=False, reason=why))
+                # Calm is time in which it is ready: it begins anew once it is.
+                return Step(msgspec.structs.replace(record, ready=False, reason=why, deadline=None))
         case Condemned(verdict=verdict):
             if record.phase in (Phase.STARTING, Phase.RUNNING, Phase.PARKED):
-                return _kill(record, now, verdict)
+                return _condemn(record, verdict, now)
         case Drained():
             if record.phase is Phase.DRAINING:
                 return _terminate(record, spec.policy, now)
@@ -175,7 +176,8 @@ def _restart_asked(record: WorkerRecord, policy: Policy, now: Instant, *, trial:
         case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED | Phase.RELEASING:
             return _begin(record, now)
         case Phase.DRAINING | Phase.STOPPING:
-            return Step(record)
+            # Also one that is being killed by our own verdict: what was asked since is not its failure.
+            return Step(msgspec.structs.replace(record, asked=True))
         case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
             return _let_go(record, policy, now)
 
@@ -205,13 +207,14 @@ def _terminate(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     return Step(_to(record, Phase.STOPPING, now, due), (Terminate(record.generation),))
 
 
-def _kill(record: WorkerRecord, now: Instant, verdict: Verdict | None) -> Step:
+def _condemn(record: WorkerRecord, verdict: Verdict, now: Instant) -> Step:
+    return _kill(msgspec.structs.replace(record, verdict=verdict), verdict.evidence, now)
+
+
+def _kill(record: WorkerRecord, why: str, now: Instant) -> Step:
     due = Deadline(DeadlineKind.KILL, now.mono + KILL_PATIENCE)
-    if verdict is not None:
-        record = msgspec.structs.replace(record, verdict=verdict)
     killed = record if record.phase is Phase.STOPPING else _to(record, Phase.STOPPING, now)
-    reason = verdict.evidence if verdict else "it did not end on SIGTERM and is killed"
-    return Step(msgspec.structs.replace(killed, deadline=due, reason=reason), (Kill(record.generation),))
+    return Step(msgspec.structs.replace(killed, deadline=due, reason=why), (Kill(record.generation),))
 
 
 def _mended(record: WorkerRecord, what: str, now: Instant) -> Step:
@@ -244,11 +247,11 @@ def _spawned(record: WorkerRecord) -> Step:
 
 
 def _became_ready(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    calm = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
     if record.phase is Phase.STARTING:
-        due = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
-        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, due), ready=True))
+        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, calm), ready=True))
     if record.phase is Phase.RUNNING and not record.ready:
-        return Step(msgspec.structs.replace(record, ready=True, reason=None))
+        return Step(msgspec.structs.replace(record, ready=True, reason=None, deadline=calm))
     return Step(record)
 
 
@@ -259,7 +262,7 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         end = msgspec.structs.replace(end, cause=record.verdict.cause, evidence=record.verdict.evidence)
     elif record.asked:
         end = msgspec.structs.replace(end, cause=Cause.REQUESTED, evidence=None, hint=None)
-    requested = record.asked and record.verdict is None
+    requested = record.asked
     record = msgspec.structs.replace(record, last_exit=end, process=None, launched=None, asked=False, verdict=None)
     stays_down = record.wanted is Wanted.DOWN or record.held
     if requested or stays_down:
@@ -308,13 +311,15 @@ def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind,
         case DeadlineKind.STALL:
             step_name = record.progress.step if record.progress else "launch"
             stalled = f"no sign of progress for {spec.policy.health.stall_timeout:g} s at step {step_name}"
-            return _kill(record, now, Verdict(Cause.START_STALLED, stalled))
+            return _condemn(record, Verdict(Cause.START_STALLED, stalled), now)
         case DeadlineKind.CALM:
             return Step(msgspec.structs.replace(record, streak=0, ends=(), deadline=None))
         case DeadlineKind.DRAIN:
             return _terminate(record, spec.policy, now)
-        case DeadlineKind.TERM | DeadlineKind.KILL:
-            return _kill(record, now, None)
+        case DeadlineKind.TERM:
+            return _kill(record, "it did not end on SIGTERM and is killed", now)
+        case DeadlineKind.KILL:
+            return _kill(record, "a process of it outlives SIGKILL: it hangs in the kernel", now)
         case DeadlineKind.RELEASE:
             return Step(_to(record, Phase.STOPPED, now))
         case DeadlineKind.RETRY:
@@ -329,18 +334,25 @@ def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: boo
     record = msgspec.structs.replace(record, held=False)
     if not same_boot:
         if record.phase.has_process or record.phase is Phase.RELEASING:
-            record = msgspec.structs.replace(_to(record, Phase.STOPPED, now), process=None, launched=None, asked=False)
+            record = _to(record, Phase.STOPPED, now)
+            record = msgspec.structs.replace(record, process=None, launched=None, asked=False, verdict=None)
         record = msgspec.structs.replace(record, ends=(), streak=0, final=False)
         if record.phase in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and record.wanted is Wanted.UP:
             return _begin(record, now)
     match record.phase:
         case Phase.STOPPED if record.wanted is Wanted.UP and not record.final:
             return _begin(record, now)
+        case Phase.RELEASING if record.wanted is Wanted.UP:
+            # It may have been held by a transaction that the old daemon took with it.
+            return _begin(record, now)
         case Phase.RELEASING:
             return Step(record, (CheckGate(),))
-        case Phase.STARTING if record.process is None:
-            # The old daemon died between its decision to start and the start.
-            return _begin(record, now)
+        case Phase.STARTING | Phase.DRAINING | Phase.STOPPING if record.process is None:
+            # The old daemon died between its decision to start and the start: there is nothing to end.
+            if record.wanted is Wanted.UP:
+                return _begin(record, now)
+            record = msgspec.structs.replace(record, asked=False, verdict=None)
+            return Step(_to(record, Phase.STOPPED, now))
         case Phase.STARTING:
             # Nobody watched its progress meanwhile.
             due = Deadline(DeadlineKind.STALL, now.mono + policy.health.stall_timeout)
