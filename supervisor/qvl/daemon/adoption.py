@@ -37,7 +37,8 @@ def _adopt(supervisor: Supervisor, launcher: Launcher, file: RecordFile, spec: W
     same_boot = file.boot_id == proc.boot_id()
     shim = read_record(bundle)
     born = shim is not None and shim.boot_id == proc.boot_id() and shim.generation >= record.generation
-    if born and shim is not None and (record.process is None or shim.generation > record.generation):
+    awaited = record.phase.has_process and record.process is None
+    if born and shim is not None and (awaited or shim.generation > record.generation):
         # It was started, and the old daemon died before it could write that down.
         record = msgspec.structs.replace(
             record,
@@ -47,7 +48,7 @@ def _adopt(supervisor: Supervisor, launcher: Launcher, file: RecordFile, spec: W
             launched=spec.launch,
             profile=spec.profile,
         )
-    record = msgspec.structs.replace(record, trial=False)
+    record = msgspec.structs.replace(record, trial=False, held=False)
     worker = supervisor.add(spec, record)
     process = record.process
     if process is not None and record.phase.has_process and same_boot:
