@@ -39,7 +39,7 @@ from qvl.daemon.store import Store
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.switching import Switching
 from qvl.daemon.systemd_job import stop_is_restart
-from qvl.daemon.watch import edits
+from qvl.daemon.watch import Signature, edits, signature
 from qvl.daemon.worker import Worker
 from qvl.engines.catalog import drivers
 from qvl.gpus.base import GpuSource
@@ -230,9 +230,10 @@ class Daemon:
 
     async def _reloads(self, configuration: Configuration, control: DaemonControl) -> None:
         """The file is read at the start, at each edit and at each SIGHUP."""
+        seen = signature(self._paths.config)
         await configuration.reload()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._on_edits(configuration))
+            group.create_task(self._on_edits(configuration, seen))
             while True:
                 await self._hangups.get()
                 self._notifier.reloading()
@@ -241,8 +242,8 @@ class Daemon:
                 finally:
                     self._notifier.ready(control.headline())
 
-    async def _on_edits(self, configuration: Configuration) -> None:
-        async for _ in edits(self._paths.config):
+    async def _on_edits(self, configuration: Configuration, seen: Signature) -> None:
+        async for _ in edits(self._paths.config, seen):
             await configuration.reload()
 
     async def _wind_down(

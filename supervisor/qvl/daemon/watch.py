@@ -14,29 +14,59 @@ log = logging.getLogger(__name__)
 QUIET = 200
 """Milliseconds without a change after which edits count as one."""
 
-ABSENT = 1.0
-"""Seconds between looks for a directory that isn't there."""
+COMPARED = 1000
+"""Milliseconds between looks of our own, for what no watch tells."""
+
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Of each file its path, time of change, size and inode."""
 
 
-async def edits(config: Path) -> AsyncIterator[None]:
-    """One item after each burst of changes near the file. Directories are watched, not the file: editors replace it."""
+async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
+    """One item after each burst of changes near the file. Directories are watched, not the file: editors replace it.
+
+    `seen` was taken before the last look at the file. What was written between that look and the first watch, or while
+    a directory was away, and what a network mount never tells, is found by comparing.
+    """
     while True:
         folders = _folders(config)
         if not folders:
-            await asyncio.sleep(ABSENT)
-            if _folders(config):
+            if (now := signature(config)) != seen:
+                seen = now
                 yield
+            await asyncio.sleep(COMPARED / 1000)
             continue
         try:
-            async for changes in awatch(*folders, debounce=1600, step=QUIET, recursive=False, rust_timeout=5000):
-                if any(_concerns(Path(path), config) for _, path in changes):
+            watch = awatch(
+                *folders,
+                debounce=1600,
+                step=QUIET,
+                recursive=False,
+                rust_timeout=COMPARED,
+                yield_on_timeout=True,
+            )
+            async for changes in watch:
+                now = signature(config)
+                if now != seen or any(_concerns(Path(path), config) for _, path in changes):
+                    seen = now
                     yield
                 if _folders(config) != folders:
                     break
         except (FileNotFoundError, RuntimeError) as error:  # a watched directory went away
             log.warning("the configuration's directory can't be watched, trying again: %s", error)
-            await asyncio.sleep(ABSENT)
-            yield
+            await asyncio.sleep(COMPARED / 1000)
+
+
+def signature(config: Path) -> Signature:
+    """Changes with the files that make up the configuration."""
+    found: list[tuple[str, int, int, int]] = []
+    drop_ins = drop_ins_of(config)
+    for path in (config, *(sorted(drop_ins.glob("*.toml")) if drop_ins.is_dir() else ())):
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        found.append((str(path), state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(found)
 
 
 def _folders(config: Path) -> list[Path]:
