@@ -162,7 +162,9 @@ def complete(port: int, model: str, *, prompt_words: int, tokens: int) -> None:
 def demo_home() -> Iterator[Home]:
     """Sockets have short paths, so a deep TMPDIR isn't used."""
     root = tempfile.gettempdir()
-    directory = Path(tempfile.mkdtemp(prefix="qvl-", dir=root if len(os.fsencode(root)) <= LONGEST_TMP else "/tmp"))
+    directory = Path(
+        tempfile.mkdtemp(prefix="qvl-demo-", dir=root if len(os.fsencode(root)) <= LONGEST_TMP else "/tmp")
+    )
     try:
         yield Home(directory)
     finally:

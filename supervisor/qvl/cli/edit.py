@@ -116,7 +116,9 @@ def keep_owner(path: Path, draft: Path) -> None:
 def edited(context: Context, command: list[str], draft: Path, path: Path) -> Loaded:
     """Runs the editor until the draft is right or the user has had enough."""
     while True:
-        subprocess.run([*command, str(draft)], check=True)
+        code = subprocess.run([*command, str(draft)], check=False).returncode
+        if code:
+            raise editor_failed(code)
         loaded = check.load_with_flags(draft)
         # What is said about the draft is meant of the file.
         check.print_faults(
@@ -124,6 +126,12 @@ def edited(context: Context, command: list[str], draft: Path, path: Path) -> Loa
         )
         if not loaded.faults or not again():
             return loaded
+
+
+def editor_failed(code: int) -> QvlError:
+    from qvl.model.error import ErrorCode, QvlError
+
+    return QvlError(ErrorCode.REFUSED, f"the editor ended with exit code {code}: nothing was saved", "qvlctl edit")
 
 
 def again() -> bool:

@@ -27,8 +27,8 @@ LOG_TAIL = 15
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Ended(BaseException):
-    """We were told to end. Not an Exception, for nothing on the way may take it for a failure of its own."""
+class Ended(SystemExit):
+    """We were told to end. A SystemExit, since an event loop lets nothing else out that a signal handler raises."""
 
 
 class Foreground:
@@ -44,6 +44,7 @@ class Foreground:
         self._env = {**os.environ, **(env or {})}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._handlers: dict[int, object] = {}
+        self._log_start = 0
 
     def __enter__(self) -> Foreground:
         self._refuse_second()
@@ -65,19 +66,17 @@ class Foreground:
 
     def wait_ready(self) -> None:
         """Until every worker that is to be up is ready or has failed; the status tells which."""
-        from qvl.cli.waiting import READY, WorkerGoal
+        from qvl.cli.waiting import SETTLED, WorkerGoal
         from qvl.cli.watching import Stream
 
         with Stream(self.client) as stream:
-            for worker in stream.first["workers"]:
-                if worker["wanted"] == "up":
-                    goal = WorkerGoal(READY, [worker["name"]], stream.fleet)
-                    try:
-                        stream.wait(goal, READY_S)
-                    except QvlError as error:
-                        if error.code is not ErrorCode.TIMED_OUT:
-                            raise
-                        print(f"{error.message}; going on", file=sys.stderr)
+            goal = WorkerGoal(SETTLED, [worker["name"] for worker in stream.first["workers"]], stream.fleet)
+            try:
+                stream.wait(goal, READY_S)
+            except QvlError as error:
+                if error.code is not ErrorCode.TIMED_OUT:
+                    raise
+                print(f"{error.message}; going on", file=sys.stderr)
 
     def serve(self, seconds: float | None) -> None:
         """Until the daemon ends, we are told to end, or the time is over."""
@@ -109,6 +108,7 @@ class Foreground:
         try:
             paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(self.log, "ab") as log:
+                self._log_start = log.tell()
                 # Its own session: Ctrl-C is for us, and we end it in good order.
                 self._daemon = subprocess.Popen(
                     command,
@@ -178,12 +178,15 @@ class Foreground:
         return QvlError(ErrorCode.REFUSED, message, hint)
 
     def _tail(self) -> str:
-        """The last lines of its log, to be put below a sentence."""
+        """What it said last, to be put below a sentence: its errors, where it named any."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+            with open(self.log, errors="replace") as log:
+                log.seek(self._log_start)
+                lines = log.read().splitlines()
         except OSError:
             return ""
-        return "".join(f"\n  {line}" for line in lines)
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return "".join(f"\n  {line}" for line in (errors or lines)[-LOG_TAIL:])
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -64,10 +64,7 @@ def apply(context: Context, args: argparse.Namespace) -> int:
 
     with Stream(client) as stream:
         accepted = client.apply(doc["id"])
-        pools = {worker["pool"] for worker in stream.first["workers"] if worker["name"] in touched(doc)}
-        goal = TransactionGoal(
-            "apply", stream.fleet, seq=accepted["seq"], pools=sorted(pools), revision=doc["revision"]
-        )
+        goal = TransactionGoal("apply", stream.fleet, seq=accepted["seq"], revision=doc["revision"])
         verdict = stream.wait(goal, args.timeout)
     if verdict.state == FAILED:
         if context.json:

@@ -46,10 +46,10 @@ def facts_of(goal: Goal) -> dict[str, str]:
     if not isinstance(goal, TransactionGoal):
         return {name: fact(goal.fleet.workers[name]) for name in goal.names if name in goal.fleet.workers}
     facts = {}
-    for name in goal.pools:
-        pool = goal.fleet.pools.get(name)
-        if pool and pool["switch"]:
-            facts[name] = f"{pool['switch']['worker'] or pool['switch']['to']}: {pool['switch']['step']}"
+    for pool in goal.under_way():
+        switch = pool["switch"]
+        if switch:
+            facts[switch["worker"] or pool["name"]] = switch["step"]
     return facts
 
 
@@ -68,13 +68,12 @@ def fact(worker: WorkerDoc) -> str:
 def at_the_moment(goal: Goal, now: datetime) -> str:
     """One line on the whole, with percents and the time left."""
     if isinstance(goal, TransactionGoal):
-        lines = []
-        for name in goal.pools:
-            pool = goal.fleet.pools.get(name)
-            if pool and pool["switch"]:
-                worker = goal.fleet.workers.get(pool["switch"]["worker"] or "")
-                lines.append(switching(pool["switch"], now) + (f"; {moment(worker, now)}" if worker else ""))
-        return "; ".join(lines) or "waiting for the daemon"
+        # An edit is one transaction for all pools: each of them tells the same.
+        switch = next((pool["switch"] for pool in goal.under_way()), None)
+        if switch is None:
+            return "waiting for the daemon"
+        worker = goal.fleet.workers.get(switch["worker"] or "")
+        return switching(switch, now) + (f"; {moment(worker, now)}" if worker else "")
     behind = goal.behind()
     worker = goal.fleet.workers.get(behind[0]) if behind else None
     first = f"{worker['name']}: {moment(worker, now)}" if worker else ""

@@ -50,7 +50,7 @@ def switch(context: Context, args: argparse.Namespace) -> int:
     with Stream(context.client) as stream:
         pool = names.one_pool(args.pool, stream.first["pools"], option=f"qvlctl switch {args.profile or '--reset'}")
         accepted = ask(context, pool, args.profile)
-        goal = TransactionGoal("switch", stream.fleet, seq=accepted["seq"], pools=[pool["name"]], profile=args.profile)
+        goal = TransactionGoal("switch", stream.fleet, seq=accepted["seq"], pool=pool["name"], profile=args.profile)
         verdict = stream.wait(goal, args.timeout)
     failed = verdict.state == FAILED
     code = report(context, pool["name"], accepted, verdict.state, "" if failed else verdict.message)

@@ -21,7 +21,7 @@ DEMO_SECONDS = 20.0
 EXAMPLES = """examples:
   qvlctl up --demo                     four simulated GPUs, with traffic
   qvlctl up --config ./qvl.toml --state-dir ./state --socket ./qvl.sock
-  qvlctl up --demo --for 10s | cat     without a terminal: the status, then an end"""
+  qvlctl up --demo --for 10s | cat     without a terminal: the status, an end"""
 
 
 def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, argparse.Namespace], int]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 READY = "ready"
 STOPPED = "stopped"
 RESTARTED = "restarted"
-"""Goals. `restarted` is `ready` with another process than before."""
+SETTLED = "settled"
+"""Goals. `restarted` is `ready` with another process than before; `settled` is ready, failed, or not wanted."""
 
 WAITING = "waiting"
 DONE = "done"
@@ -122,12 +123,15 @@ class WorkerGoal:
 
     def _one(self, name: str, worker: WorkerDoc | None) -> Verdict:
         if worker is None:
-            if self.goal == STOPPED:
+            if self.goal in (STOPPED, SETTLED):
                 return Verdict(DONE)
             return Verdict(FAILED, f"{name} is no longer in the configuration", "see what is: qvlctl status")
         fresh = _mark(worker) != self._before[name]
         if self.goal == STOPPED:
             return self._stopped(worker, fresh=fresh)
+        if self.goal == SETTLED:
+            settled = worker["ready"] or worker["phase"] == "failed" or worker["wanted"] == "down"
+            return Verdict(DONE if settled else WAITING)
         if worker["ready"] and (fresh or self.goal == READY):
             return Verdict(DONE)
         if not fresh and self._acted:
@@ -158,27 +162,28 @@ class TransactionGoal:
         fleet: Fleet,
         *,
         seq: int,
-        pools: Iterable[str],
+        pool: str | None = None,
         profile: str | None = None,
         revision: str | None = None,
     ) -> None:
-        """`kind`: `switch` or `apply`. `seq`: of the act; older events are of earlier ones. `profile` or `revision`:
-        where it is to arrive; with neither, wherever it ends is right."""
+        """`kind`: `switch` or `apply`. `seq`: that the act was taken in under; older events are of earlier ones.
+        `pool`: None for all of them. `profile` or `revision`: where it is to arrive; with neither, where it ends."""
         self.kind = kind
         self.fleet = fleet
-        self.pools = tuple(pools)
+        self.pool = pool
         self.profile = profile
         self.revision = revision
         self._seq = seq
         self._ended: Verdict | None = None
-        self._begun = False
+        self._before = self._looks()
+        self._begun = self.under_way() != []
 
     def see(self, frame: FrameDoc) -> None:
         self.fleet.see(frame)
-        self._begun = self._begun or any(self._under_way(name) for name in self.pools)
-        if frame["type"] == "event" and frame["seq"] > self._seq:
+        self._begun = self._begun or self.under_way() != []
+        if frame["type"] == "event" and frame["seq"] > self._seq and frame["kind"] == self.kind:
             outcome = (frame.get("data") or {}).get("outcome")
-            if frame["kind"] == self.kind and isinstance(outcome, str) and self._concerns(frame):
+            if isinstance(outcome, str) and self.pool in (None, frame.get("pool")):
                 state = OUTCOMES.get(outcome, FAILED)
                 hint = None if state == DONE else "see what happened: qvlctl events"
                 self._ended = Verdict(state, frame["message"], hint)
@@ -186,30 +191,33 @@ class TransactionGoal:
     def verdict(self) -> Verdict:
         if self._ended is not None:
             return self._ended
-        if not self._begun or not self.pools or any(self._under_way(name) for name in self.pools):
+        if self.under_way() or not (self._begun or self._looks() != self._before):
             return Verdict(WAITING)
         return self._by_looks()
 
+    def under_way(self) -> list[PoolDoc]:
+        """The pools concerned that a transaction is working on."""
+        return [pool for pool in self._pools() if pool["switch"]]
+
     def _by_looks(self) -> Verdict:
-        """Where no event told it: a lagging reader misses some."""
+        """Where no event told it: a lagging reader misses some, and so does one that had to connect anew."""
         config = self.fleet.supervisor["config"]
+        hint = "see what happened: qvlctl events"
         if self.revision is not None and config["applied"] != self.revision:
-            why = config["error"] or "the edit was not applied"
-            return Verdict(FAILED, why, "see what happened: qvlctl events")
-        for name in self.pools:
-            pool = self.fleet.pools.get(name)
-            if self.profile is not None and (pool is None or pool["profile"] != self.profile):
-                runs = f"runs {pool['profile']} again" if pool else "is gone"
-                return Verdict(FAILED, f"{name} {runs}: the switch did not go through", "see why: qvlctl events")
+            return Verdict(FAILED, config["error"] or "the edit was not applied", hint)
+        if self.profile is not None:
+            for pool in self._pools():
+                if pool["profile"] != self.profile:
+                    return Verdict(FAILED, f"{pool['name']} runs {pool['profile']} again, not {self.profile}", hint)
         return Verdict(DONE)
 
-    def _under_way(self, name: str) -> bool:
-        pool = self.fleet.pools.get(name)
-        return pool is not None and pool["switch"] is not None
+    def _pools(self) -> list[PoolDoc]:
+        return [pool for name, pool in self.fleet.pools.items() if self.pool in (None, name)]
 
-    def _concerns(self, frame: FrameDoc) -> bool:
-        pool = frame.get("pool")
-        return pool is None or not self.pools or pool in self.pools
+    def _looks(self) -> tuple[object, ...]:
+        """What a transaction that goes through changes."""
+        applied = self.fleet.supervisor["config"]["applied"] if self.revision is not None else None
+        return (applied, *((pool["profile"], pool["override"]) for pool in self._pools() if self.pool is not None))
 
 
 def failure(worker: WorkerDoc) -> str:
