@@ -39,7 +39,7 @@ from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
 from qvl.model.event import Change
 from qvl.model.status import when
-from qvl.model.worker import Exit, Phase, Verdict, WorkerRecord
+from qvl.model.worker import Cause, Exit, Phase, Process, Verdict, WorkerRecord
 from qvl.shim.client import ShimError, ShimLink, attach
 from qvl.shim.records import Exited, Gone, Lost
 
@@ -91,9 +91,12 @@ class WorkerAttendant:
 
     async def _spawn(self, worker: Worker, generation: int) -> None:
         spec = worker.spec
-        outcome = await self._launcher.start(
-            spec, generation, self._supervisor.store.bundle(worker.name), self._taken_ports()
-        )
+        outcome: Process | Exit
+        try:
+            bundle = self._supervisor.store.bundle(worker.name)
+            outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
+        except OSError as error:  # the state directory can't be written
+            outcome = Exit(time.time(), Cause.DISK_FULL, evidence=f"{error.filename}: {error.strerror}")
         if isinstance(outcome, Exit):
             self._supervisor.post(worker.name, Ended(generation, outcome))
         else:

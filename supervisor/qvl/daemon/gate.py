@@ -14,16 +14,20 @@ TOLERATED = 1 << 30
 SILENT = 2 << 30
 """Bytes in use without a process to name: drivers reserve about half a GiB, and containers hide their pids."""
 
+SETTLING = 1.0
+"""Seconds in which an obstacle is taken for what the last process leaves behind, and is no news."""
+
 QUICK, SLOW = 0.1, 1.0
 """Seconds between looks: soon at first, since a killed engine's memory comes back after 1 to 3 s, then calmly."""
 
 
 async def wait_until_free(launch: Launch, gpus: GpuMonitor, held: Callable[[str], None]) -> None:
-    """Return once a worker may start; meanwhile call `held` with each new reason."""
+    """Return once a worker may start; meanwhile call `held` with each new reason that lasts."""
     said = None
     pause = QUICK
+    began = asyncio.get_running_loop().time()
     while (reason := await obstacle(launch, gpus)) is not None:
-        if reason != said:
+        if reason != said and asyncio.get_running_loop().time() - began >= SETTLING:
             held(reason)
             said = reason
         await asyncio.sleep(pause)

@@ -16,10 +16,11 @@ TIMEOUT = 10.0
 
 
 class GpuMonitor:
-    """`latest` is the newest reading, empty on a host without cards."""
+    """`remembered`: the cards of the last run. `latest` is the newest reading, empty on a host without cards."""
 
-    def __init__(self, source: GpuSource) -> None:
+    def __init__(self, source: GpuSource, remembered: tuple[Gpu, ...] = ()) -> None:
         self._source = source
+        self._remembered = remembered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
         self.inventory: tuple[Gpu, ...] = ()
         self.latest: tuple[GpuSample, ...] = ()
@@ -27,9 +28,16 @@ class GpuMonitor:
         """Cards set aside, with the reason."""
 
     async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.inventory = await loop.run_in_executor(self._thread, self._source.inventory)
+        """Look for cards. Where none is seen, because the driver is not up yet, those of the last time are expected."""
+        await self.look()
         await self.sample()
+
+    async def look(self) -> bool:
+        """Look for cards again; True where there are other ones than before."""
+        loop = asyncio.get_running_loop()
+        seen = await loop.run_in_executor(self._thread, self._source.inventory) or self._remembered
+        changed, self.inventory = seen != self.inventory, seen
+        return changed
 
     async def sample(self) -> tuple[GpuSample, ...]:
         """A new reading; the last one with every figure unknown where the driver does not answer in time."""

@@ -60,6 +60,9 @@ EX_CONFIG = 78
 GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
 """Seconds between readings of the cards, with and without someone who looks."""
 
+LOOK_FOR_CARDS = 15.0
+"""Seconds between looks for cards on a host that shows none."""
+
 SIMULATED = "simulated-gpus"
 SECRETS = "secrets"
 """Beside the sockets: /run is in memory."""
@@ -120,8 +123,9 @@ class Daemon:
         journal = Journal(store.directory / "events.jsonl")
         journal.open()
         simulated = self._paths.state_dir / SIMULATED
-        gpus = GpuMonitor(_source(self._settings.gpus, simulated))
+        gpus = GpuMonitor(_source(self._settings.gpus, simulated), store.load_cards())
         await gpus.open()
+        store.save_cards(gpus.inventory)
         cache = self._paths.state_dir / "cache"
         launcher = Launcher(
             drivers(cache),
@@ -198,6 +202,7 @@ class Daemon:
             group.create_task(configuration.applier()),
             group.create_task(self._reloads(configuration, control)),
             group.create_task(_sample(gpus, supervisor, journal, history)),
+            group.create_task(_look_for_cards(gpus, store, configuration)),
         ]
         await self._stop.wait()
         await self._wind_down(supervisor, journal, configuration, background)
@@ -316,6 +321,15 @@ async def _sample(gpus: GpuMonitor, supervisor: Supervisor, journal: Journal, hi
             recorded = loop.time()
             history.add(supervisor.workers.values(), gpus.latest)
         await asyncio.sleep(GPUS_WATCHED if journal.watched else GPUS_ALONE)
+
+
+async def _look_for_cards(gpus: GpuMonitor, store: Store, configuration: Configuration) -> None:
+    """A driver that comes up after us brings cards, and a pool of `all` cards has workers for them then."""
+    while True:
+        await asyncio.sleep(LOOK_FOR_CARDS)
+        if all(sample.health == "lost" for sample in gpus.latest) and await gpus.look():
+            store.save_cards(gpus.inventory)
+            await configuration.reload()
 
 
 def _mend(supervisor: Supervisor) -> None:

@@ -3,6 +3,7 @@
     daemon.lock            held by the one daemon of this directory; holds its pid
     workers/NAME/          a worker's bundle, 0700: record.json (ours), shim.json and exit.json (its shim's)
     pools.json             the operator's will for whole pools, which their later workers inherit
+    gpus.json              the cards that were seen last
     startups.json          how long the steps of a start took, by profile: the ETA's memory
 
 A record is written before its change is told. A disk that is full loses nothing that is in memory: what could not be
@@ -20,6 +21,7 @@ from typing import TypeVar
 import msgspec
 
 from qvl.model.error import ErrorCode, QvlError
+from qvl.model.gpu import Gpu
 from qvl.model.worker import Wanted, WorkerRecord
 
 log = logging.getLogger(__name__)
@@ -120,6 +122,12 @@ class Store:
 
     def save_startups(self, startups: dict[str, dict[str, float]]) -> None:
         self._write(self.directory / "startups.json", msgspec.json.encode(startups))
+
+    def load_cards(self) -> tuple[Gpu, ...]:
+        return self._read(self.directory / "gpus.json", tuple[Gpu, ...]) or ()
+
+    def save_cards(self, cards: tuple[Gpu, ...]) -> None:
+        self._write(self.directory / "gpus.json", msgspec.json.encode(cards))
 
     # ---- files
 

@@ -51,7 +51,7 @@ async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
                     yield
                 if _folders(config) != folders:
                     break
-        except (FileNotFoundError, RuntimeError) as error:  # a watched directory went away
+        except (OSError, RuntimeError) as error:  # a directory went away, or inotify's limits are used up
             log.warning("the configuration's directory can't be watched, trying again: %s", error)
             await asyncio.sleep(COMPARED / 1000)
 
