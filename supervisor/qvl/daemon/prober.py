@@ -112,9 +112,9 @@ class Prober:
         busy = sample is not None and sample.busy
         answered, detail = sample is not None, "no answer from /metrics"
         if sample is None:
-            answered, detail = (
-                await self.get(worker, surface.alive, key, SCRAPE_TIMEOUT) if surface.alive else (True, "")
-            )
+            # A server of which we know no figures may be busy for as long as its owner says.
+            patience = SCRAPE_TIMEOUT if surface.metrics else policy.timeout
+            answered, detail = await self.get(worker, surface.alive, key, patience) if surface.alive else (True, "")
         deep: bool | None = None
         if not moved and surface.deep and wants_deep(health, policy, busy=busy, now=time.monotonic()):
             deep, detail = await self.get(worker, surface.deep, key, policy.timeout)
