@@ -133,8 +133,9 @@ def _is_stale(record: WorkerRecord, event: Input) -> bool:
 
 def _to(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | None = None) -> WorkerRecord:
     """Enter `phase`. What belongs to the old phase (its deadline, progress, sentence) stays behind."""
+    since = record.since if record.phase is phase else now.wall
     return msgspec.structs.replace(
-        record, phase=phase, since=now.wall, deadline=deadline, ready=False, progress=None, reason=None, hint=None
+        record, phase=phase, since=since, deadline=deadline, ready=False, progress=None, reason=None, hint=None
     )
 
 
