@@ -128,16 +128,29 @@ def test_a_reader_that_leaves_is_no_error(daemon: Served) -> None:
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
-def test_ctrl_c_ends_quietly_with_130(daemon: Served) -> None:
-    command = program("--socket", str(daemon.socket), "events", "-f", "--json")
+@pytest.mark.parametrize("words", [["events", "-f"], ["top", "--watch"]], ids=" ".join)
+def test_ctrl_c_ends_quietly_with_130(daemon: Served, words: list[str]) -> None:
+    command = program("--socket", str(daemon.socket), *words, "--json")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        first = json.loads(process.stdout.readline())
+        assert json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b""
-    assert first["type"] == "event"
+
+
+def test_following_events_tells_what_happens_next_and_nothing_twice(daemon: Served) -> None:
+    command = program("--socket", str(daemon.socket), "events", "-f", "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        seen = [json.loads(process.stdout.readline())["seq"] for _ in range(3)]
+        wait_until(lambda: daemon.call(lambda: daemon.server.streams), 20, "the stream")
+        daemon.call(lambda: daemon.control.publish("act", "somebody asked"))
+        seen.append(json.loads(process.stdout.readline())["seq"])
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert seen == [1, 2, 3, 4]
 
 
 def test_colour_is_for_terminals_that_want_it(daemon: Served) -> None:

@@ -49,7 +49,7 @@ def supervisor(doc: SupervisorDoc, *, now: datetime, width: int, paint: Paint = 
     revision = f"{config['path']}, revision {config['revision'] or 'none'}{runs}"
     lines += table.wrapped(revision, width=width, first="config: ", rest="        ")
     if config["error"]:
-        lines += note("config", config["error"], "bad", width=width, paint=paint)
+        lines += note("error", config["error"], "bad", width=width, paint=paint)
     if config["pending"]:
         lines += note(
             "pending", "an edit waits: see `qvlctl plan`, then `qvlctl apply`", "warn", width=width, paint=paint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ def tui(context: Context, args: argparse.Namespace) -> int:
         raise QvlError(
             ErrorCode.BAD_REQUEST, "the terminal interface needs a terminal", "over ssh: ssh -t HOST qvlctl tui"
         )
+    if args.no_color:
+        os.environ["NO_COLOR"] = "1"  # which Textual reads when it is imported
     from qvl_tui.__main__ import main
 
-    return main(["--socket", context.places.socket(), *(["--no-color"] if args.no_color else [])])
+    return main(["--socket", context.places.socket()])
