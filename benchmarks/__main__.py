@@ -1,0 +1,74 @@
+"""`python -m benchmarks [NAME...] [--quick] [--json FILE] [--markdown FILE]`"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import idle, logs, respawn, shim, startup, status
+from benchmarks.lab import BenchmarkError, Lab
+from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, PeersMissing, Qvl, Side, install_peers, peers
+from benchmarks.report import Section, as_json, describe, machine, markdown, text
+from benchmarks.scale import FULL, QUICK, TINY, Scale
+
+Measure = Callable[[Lab, Sequence[Side], Scale], Section]
+MEASUREMENTS: dict[str, Measure] = {
+    module.NAME: module.measure for module in (respawn, startup, logs, idle, status, shim)
+}
+
+
+def main() -> int:
+    options = _parse()
+    scale = TINY if options.tiny else QUICK if options.quick else FULL
+    sides: list[Side] = [Qvl()]
+    if options.only != [QVL]:
+        try:
+            sides += peers(install_peers())
+        except PeersMissing as error:
+            _say(f"{error}; only qvl is measured")
+    sides = [side for side in sides if not options.only or side.name in options.only]
+    sections: list[Section] = []
+    failed = False
+    for name in options.names or MEASUREMENTS:
+        began = time.monotonic()
+        _say(f"{name}: …")
+        try:
+            with Lab(options.scratch) as lab:
+                sections.append(MEASUREMENTS[name](lab, sides, scale))
+            _say(f"{name}: {time.monotonic() - began:.0f} s")
+        except BenchmarkError as error:
+            failed = True
+            _say(f"{name}: {error}")
+    about = machine()
+    print(f"{describe(about)}\n\n{text(sections)}")
+    if options.json:
+        options.json.write_text(json.dumps(as_json(about, scale.name, sections), indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(about, sections))
+    return int(failed)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure qvl beside supervisord and circus, which are installed below .cache/ for it.",
+        epilog=f"Measurements: {', '.join(MEASUREMENTS)}; without a name, all of them (about six minutes).",
+    )
+    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help="measure only these")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, in less than 90 s")
+    parser.add_argument("--only", action="append", choices=[QVL, SUPERVISORD, CIRCUS], help="leave the others out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the document")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", default=Path("/tmp"), help="where to work (/tmp)")
+    parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # the test suite's
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""How much is measured: all of it, a quick look, or so little that it only proves that the measurement runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    name: str
+    respawns: int
+    """Kills of one worker, one after another, where every supervisor restarts as fast as it can."""
+    fleets: tuple[tuple[int, int], ...]
+    """Workers, and how often their start and stop is timed."""
+    flood_bytes: int
+    flood_seconds: float
+    """A flood ends with whichever comes first."""
+    counted_lines: int
+    """Across rotations."""
+    spoken_lines: int
+    """A millisecond apart, while the supervisor is killed."""
+    idle_fleets: tuple[int, ...]
+    idle_seconds: float
+    statuses: int
+    shims: int
+    patience: float = 1.0
+    """Shortens the waits that let supervisors calm down, for who doesn't look at the figures."""
+
+
+FULL = Scale("full", 16, ((8, 5), (64, 3)), 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24)
+QUICK = Scale("quick", 5, ((8, 2),), 128 << 20, 1.5, 50_000, 1500, (8,), 5.0, 7, 8)
+TINY = Scale("tiny", 1, ((2, 1),), 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 0.15)
