@@ -217,10 +217,10 @@ def test_who_may_act() -> None:
 def test_history_begins_the_charts_and_strangers_in_it_are_left_out() -> None:
     store = known(snapshot(worker("a-0")))
     store.seed(
-        History(5.0, [1.0, 2.0], {"a-0": {"tokens_per_s": [1.0, None]}, "z-9": {}}, {"0": {"utilization": [0.5]}})
+        History(5.0, [1.0, 2.0], {"a-0": {"tokens_per_s": [1.0, None]}, "z-9": {}}, {"0": {"utilization": [0.5, 0.6]}})
     )
     assert store.shown.samples("a-0", "tokens_per_s") == (1.0, None)
-    assert store.shown.samples("gpu:0", "utilization") == (0.5,)
+    assert store.shown.samples("gpu:0", "utilization") == (0.5, 0.6)
     assert store.shown.samples("z-9", "tokens_per_s") == ()
 
 
@@ -230,3 +230,9 @@ def test_figures_are_seen_when_published() -> None:
     assert store.shown.metrics["a-0"].running == 3
     store.publish()
     assert store.shown.metrics["a-0"].running == 9
+
+
+def test_history_does_not_shorten_what_is_remembered_here() -> None:
+    store = known(snapshot(worker("a-0")), *(Change(NOW, metrics={"a-0": WorkerMetrics(running=n)}) for n in range(5)))
+    store.seed(History(5.0, [1.0], {"a-0": {"running": [7.0]}}, {}))
+    assert store.shown.samples("a-0", "running") == (3, 0, 1, 2, 3, 4)

@@ -1,5 +1,7 @@
 """The Textual program: wires link, store and screens, and does what screens ask for. It shows nothing itself."""
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -62,6 +64,10 @@ class QvlApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_interval(BEAT, self._beat)
+        if not self.is_headless:
+            # Asked to end from outside, the terminal is left as it was found.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit)
         # The first picture comes before the first import of the HTTP client.
         self.call_after_refresh(lambda: self.run_worker(self._follow(), name="link"))
 
@@ -188,6 +194,9 @@ class QvlApp(App[None]):
                 self.exit()
 
         self.push_screen(ConfirmScreen("quit, and end the daemon?", lines, yes="quit"), answered)
+
+    def action_help_quit(self) -> None:
+        self.notify("q leaves", timeout=2)
 
     async def action_quit(self) -> None:
         self.action_leave()

@@ -57,9 +57,14 @@ def again_in(worker: WorkerStatus, now: datetime | None) -> str:
     return f"again in {duration(left)}" if left >= 0.5 else "again now"
 
 
+def reason(worker: WorkerStatus) -> str:
+    """The daemon's sentence, or else the cause of the last end."""
+    return worker.reason or (worker.last_exit.cause.value.replace("-", " ") if worker.last_exit else "")
+
+
 def why(worker: WorkerStatus, now: datetime | None) -> str:
     """Reason and next action, on one line; empty where nothing needs to be said."""
-    cause = worker.reason or (worker.last_exit.cause.value.replace("-", " ") if worker.last_exit else "")
+    cause = reason(worker)
     match worker.phase:
         case Phase.BACKOFF:
             budget = f"/{worker.max_restarts}" if worker.max_restarts else ""
@@ -150,14 +155,14 @@ def _troubled(worker: WorkerStatus) -> bool:
 
 def _about(worker: WorkerStatus, others: int, now: datetime | None) -> Verdict:
     known = state(worker)
-    reason = worker.reason or (worker.last_exit.cause.value.replace("-", " ") if worker.last_exit else "")
-    text = _parts(f"{worker.name} {known.word}{_more(others)}", reason, between=": ")
+    cause = reason(worker)
+    text = _parts(f"{worker.name} {known.word}{_more(others)}", cause, between=": ")
     if worker.phase is Phase.FAILED:
         return Verdict(known.glyph, known.tone, text, worker.hint or "s starts it again")
     if worker.phase is Phase.BACKOFF:
         return Verdict(known.glyph, known.tone, text, again_in(worker, now))
     if waits_up(worker):
-        return Verdict("▲", Tone.WARN, _parts(f"{worker.name} waits{_more(others)}", reason, between=": "))
+        return Verdict("▲", Tone.WARN, _parts(f"{worker.name} waits{_more(others)}", cause, between=": "))
     return Verdict(known.glyph, known.tone, text, "⏎ shows its log")
 
 

@@ -212,16 +212,19 @@ class Store:
         return self.series.setdefault((subject, figure), deque(maxlen=KEPT_SAMPLES))
 
     def seed(self, history: History) -> set[Topic]:
-        """Begin the sparklines with the daemon's memory, so that a screen just opened shows the last minutes."""
+        """Begin the charts with the daemon's memory, so that a screen just opened shows the last minutes; where ours
+        reaches back further, as after a restart of the daemon, ours stays."""
         for name, figures in history.workers.items():
             for figure in SAMPLED if name in self.workers else ():
-                if values := figures.get(figure):
-                    self.series[name, figure] = deque(values, maxlen=KEPT_SAMPLES)
+                self._seed((name, figure), figures.get(figure, []))
         for index, figures in history.gpus.items():
-            if values := figures.get("utilization"):
-                self.series[f"gpu:{index}", "utilization"] = deque(values, maxlen=KEPT_SAMPLES)
+            self._seed((f"gpu:{index}", "utilization"), figures.get("utilization", []))
         self.publish()
         return {Topic.FIGURES}
+
+    def _seed(self, key: tuple[str, str], values: list[float | None]) -> None:
+        if len(values) > len(self.series.get(key, ())):
+            self.series[key] = deque(values, maxlen=KEPT_SAMPLES)
 
     # --- the link -------------------------------------------------------------------------------------------------
 

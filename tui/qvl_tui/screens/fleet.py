@@ -73,7 +73,7 @@ class FleetScreen(Frame):
         if self.chosen not in names:
             self.chosen = names[0] if names else None
         now = self.store.now(self.clock())
-        gpus = gpu_lines(self.store, width, arrange(height, len(workers), 0).gpus)
+        gpus = gpu_lines(self.store, now, width, arrange(height, len(workers), 0).gpus)
         places = arrange(height, len(workers), len(gpus))
         self._tall("gpus", len(gpus))
         self._tall("workers", places.workers)

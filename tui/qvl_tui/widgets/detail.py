@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from qvl.model.status import ExitStatus, WorkerStatus
+from qvl.model.worker import Phase
 
 from qvl_tui.format import area, clock, duration, latency, percent, rate
 from qvl_tui.paint import BLANK, Line, Tone, cut, left, wrap
-from qvl_tui.sentences import state, why
+from qvl_tui.sentences import reason, state, why
 from qvl_tui.store import Store
 
 _LABEL = 11
@@ -26,10 +27,11 @@ def detail_lines(
         + (((f" for {since}", Tone.MUTED),) if since else ()),
         BLANK,
     ]
-    reason = why(worker, now)
-    if reason:
-        lines += _field("now", reason, width, known.tone if known.tone in (Tone.WARN, Tone.BAD) else Tone.TEXT)
-    if worker.hint and worker.hint not in reason:
+    now_said = reason(worker) if worker.phase is Phase.FAILED else why(worker, now)
+    if now_said:
+        tone = known.tone if known.tone in (Tone.WARN, Tone.BAD) else Tone.TEXT
+        lines += _field("now", now_said, width, tone, most=6)
+    if worker.hint and worker.hint not in now_said:
         lines += _field("do", worker.hint, width, Tone.ACCENT)
     lines += _field("endpoint", worker.endpoint or "—", width)
     lines += _field("runs", f"{worker.profile} on {worker.engine}", width)
@@ -45,7 +47,7 @@ def detail_lines(
         for text in filter(None, (hits, accepted)):
             lines += _field("engine", text, width)
     if worker.last_exit:
-        lines += [BLANK, *_exit(worker.last_exit, width)]
+        lines += [BLANK, *_exit(worker.last_exit, worker.hint, width)]
     if worker.phase.has_process:
         lines += _charts(worker, store, width, height - len(lines))
     return tuple(lines)
@@ -76,13 +78,13 @@ def _charts(worker: WorkerStatus, store: Store, width: int, rows: int) -> list[L
     return lines
 
 
-def _exit(last: ExitStatus, width: int) -> list[Line]:
+def _exit(last: ExitStatus, said: str | None, width: int) -> list[Line]:
     how = f"signal {last.signal}" if last.signal is not None else f"exit {last.code}" if last.code is not None else ""
     told = ", ".join(filter(None, (last.cause.value, how, clock(last.at))))
     lines = _field("last exit", told, width)
     if last.evidence:
         lines += _field("evidence", last.evidence, width, Tone.MUTED)
-    if last.hint:
+    if last.hint and last.hint != said:
         lines += _field("hint", last.hint, width, Tone.ACCENT)
     return lines
 

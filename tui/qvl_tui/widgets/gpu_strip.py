@@ -1,6 +1,7 @@
 """The cards: as much of each as the room allows, down to a few cells where there are sixteen."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from qvl.model.gpu import GpuSample
 from qvl.model.status import WorkerStatus
@@ -10,10 +11,12 @@ from qvl_tui.format import bar, percent, share, size, spark, used_of
 from qvl_tui.paint import Line, Tone, left, pad, right
 from qvl_tui.store import Store
 
-Cell = Callable[[GpuSample, Store, int], Line]
+Cell = Callable[[GpuSample, Store, list[str], int], Line]
+SETTLED = timedelta(seconds=8)
+"""After that long without a process of ours, what a sample shows on a card can't be its remains."""
 
 
-def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
+def gpu_lines(store: Store, now: datetime | None, width: int, most: int) -> tuple[Line, ...]:
     """The strip in at most `most` lines where that can be: a card a line if it fits, else several a line."""
     gpus = store.shown.gpus
     if not gpus:
@@ -25,11 +28,12 @@ def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
     rows = -(-len(gpus) // across)
     room = width // across
     return tuple(
-        tuple(span for gpu in gpus[row::rows] for span in pad(cell(gpu, store, room), room)) for row in range(rows)
+        tuple(span for gpu in gpus[row::rows] for span in pad(cell(gpu, store, strangers(gpu, store, now), room), room))
+        for row in range(rows)
     )
 
 
-def _full(gpu: GpuSample, store: Store, width: int) -> Line:
+def _full(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
     wide = width >= 110
     model = min(max(cell_len(_model(other.name)) for other in store.shown.gpus), 24) + 2
     meter = 28 if wide else 12
@@ -44,12 +48,12 @@ def _full(gpu: GpuSample, store: Store, width: int) -> Line:
         (right(_degrees(gpu), 7), _heat(gpu)),
         (right(_watts(gpu), 8), Tone.MUTED),
         ("  ", Tone.TEXT),
-        *_trouble(gpu, store),
+        *_trouble(gpu, others),
     )
 
 
-def _short(gpu: GpuSample, store: Store, width: int) -> Line:
-    bad = gpu.health != "ok" or strangers(gpu, store)
+def _short(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
+    bad = gpu.health != "ok" or others
     return (
         (f" {gpu.index:>2} ", Tone.MUTED),
         *_memory(gpu, 8),
@@ -58,12 +62,12 @@ def _short(gpu: GpuSample, store: Store, width: int) -> Line:
         (_load(gpu, store, 4), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
         (right(_degrees(gpu), 6), _heat(gpu)),
-        *(_trouble(gpu, store) if bad else ()),
+        *(_trouble(gpu, others) if bad else ()),
     )
 
 
-def _tiny(gpu: GpuSample, store: Store, width: int) -> Line:
-    mark = ("✕", Tone.BAD) if gpu.health != "ok" else ("▲", Tone.WARN) if strangers(gpu, store) else (" ", Tone.TEXT)
+def _tiny(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
+    mark = ("✕", Tone.BAD) if gpu.health != "ok" else ("▲", Tone.WARN) if others else (" ", Tone.TEXT)
     return (
         (f" {gpu.index:>2} ", Tone.MUTED),
         *_memory(gpu, 4),
@@ -73,11 +77,13 @@ def _tiny(gpu: GpuSample, store: Store, width: int) -> Line:
     )
 
 
-def strangers(gpu: GpuSample, store: Store) -> list[str]:
+def strangers(gpu: GpuSample, store: Store, now: datetime | None) -> list[str]:
     """Who holds memory of a card on which no worker of ours lives, as `pid 4711 python 3.2 GiB`. Beside a live worker
     nothing is claimed: its own tree holds memory under pids that only the daemon can tell from others."""
-    if any(worker.phase.has_process and used_by(worker, gpu) for worker in store.workers.values()):
-        return []
+    for worker in store.workers.values():
+        young = now is None or now - worker.since < SETTLED
+        if used_by(worker, gpu) and (worker.phase.has_process or young):
+            return []
     return [
         " ".join(filter(None, (f"pid {holder.pid}", holder.command, size(holder.memory) if holder.memory else "")))
         for holder in gpu.holders
@@ -97,10 +103,10 @@ def _load(gpu: GpuSample, store: Store, width: int) -> str:
     return spark(store.shown.samples(f"gpu:{gpu.index}", "utilization"), width, 1.0)
 
 
-def _trouble(gpu: GpuSample, store: Store) -> Line:
+def _trouble(gpu: GpuSample, others: list[str]) -> Line:
     if gpu.health != "ok":
         return ((f"✕ {gpu.health}", Tone.BAD),)
-    if others := strangers(gpu, store):
+    if others:
         return (("▲ " + ", ".join(others), Tone.WARN),)
     return ()
 
