@@ -22,7 +22,7 @@ sglang:  ## the real SGLang for a CPU, in an environment of its own; knows itsel
 	@tools/sglang_cpu/install.sh $(SGLANG)
 
 demo-sglang: $(STAMP) sglang  ## the same with the real SGLang on CPU and a tiny model
-	@$(BIN)/python tools/sglang_cpu/demo.py $(SGLANG)/bin/python
+	@$(BIN)/python -m tools.sglang_cpu.demo $(SGLANG)/bin/python
 
 check: lint types contracts  ## everything that only reads
 

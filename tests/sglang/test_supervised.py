@@ -1,6 +1,5 @@
 """The real SGLang, from its start by the daemon to a stop that leaves nothing; each test goes on from the last."""
 
-import base64
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qvl.daemon.smoke import png
+from qvl.engines.picture import image_part
 
 from tests.blackbox.harness import Daemon, pool
 from tests.sglang.conftest import KEY
@@ -25,8 +24,7 @@ START = 120.0
 def complete(daemon: Daemon, *, image: bool = False, key: str = KEY) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"type": "text", "text": "Describe this."}]
     if image:
-        url = "data:image/png;base64," + base64.b64encode(png()).decode()
-        content.append({"type": "image_url", "image_url": {"url": url}})
+        content.append(image_part())
     body = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": content}]}
     request = urllib.request.Request(
         daemon.worker()["endpoint"] + "/v1/chat/completions",

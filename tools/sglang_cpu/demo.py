@@ -1,13 +1,21 @@
 """The qvl configuration that serves the tiny model by the real SGLang on a CPU.
 
 The flags and variables that such a server needs stand here once; `etc/cpu.toml` is the same for people to read, and a
-test keeps the two equal. This only makes text: install.sh makes the environment, and make_model.py the model.
+test keeps the two equal. install.sh makes the environment, and make_model.py the model.
+
+    python -m tools.sglang_cpu.demo SGLANG_PYTHON [--for 20s]
 """
 
+import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import tomli_w
+
+from tools.sglang_cpu import make_model
 
 ENVIRONMENT: Mapping[str, str] = {
     # Without it SGLang 0.5.18 takes a Linux host for one with CUDA.
@@ -38,3 +46,22 @@ def config(sglang_python: Path, model: Path, port: int) -> str:
             "pools": {"tiny": {"profile": "tiny", "gpus": "none", "workers": 1, "host": "127.0.0.1", "port": port}},
         }
     )
+
+
+def main(python: str) -> None:
+    """Make the model in a directory of its own and hand over to `qvlctl up --demo`. The model's directory stays behind
+    a moment longer than the demo does, and goes then."""
+    with tempfile.TemporaryDirectory(prefix="qvl-sglang-") as folder:
+        model = Path(folder, "tiny-qwen3-VL")
+        make_model.make(model)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        file = Path(folder, "qvl.toml")
+        file.write_text(config(Path(python).absolute(), model, port))
+        qvlctl = Path(sys.executable).with_name("qvlctl")
+        sys.exit(subprocess.call([qvlctl, "up", "--demo", "--config", str(file), *sys.argv[2:]]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from qvl.client.sync import Client
 from qvl.config.paths import Paths, drop_ins_of
+from qvl.engines.picture import image_part
 
 LONGEST_TMP = 40
 """Bytes of a TMPDIR in which our sockets' paths still fit."""
@@ -80,10 +81,12 @@ port = {dense_port}
 class Home:
     """The directory of one demo."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, given: Path | None) -> None:
         config = directory / "qvl.toml"
         base = free_ports(PORTS)
-        config.write_text(CONFIG.format(vl_port=base, dense_port=base + 4))
+        config.write_bytes(
+            CONFIG.format(vl_port=base, dense_port=base + 4).encode() if given is None else given.read_bytes()
+        )
         self.paths = Paths(
             config=config,
             drop_ins=drop_ins_of(config),
@@ -146,8 +149,10 @@ def complete(port: int, model: str, *, prompt_words: int, tokens: int) -> None:
     """One chat completion. Raises OSError or ValueError where the engine doesn't answer as one."""
     from http.client import HTTPConnection, HTTPException
 
-    message = {"role": "user", "content": "tell " * prompt_words}
-    body = json.dumps({"model": model, "messages": [message], "max_tokens": tokens})
+    content: list[dict[str, object]] = [{"type": "text", "text": "tell " * prompt_words}]
+    if "VL" in model and prompt_words % 3 == 0:
+        content.append(image_part())
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens})
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
@@ -159,14 +164,14 @@ def complete(port: int, model: str, *, prompt_words: int, tokens: int) -> None:
 
 
 @contextmanager
-def demo_home() -> Iterator[Home]:
-    """Sockets have short paths, so a deep TMPDIR isn't used."""
+def demo_home(given: Path | None = None) -> Iterator[Home]:
+    """`given`: a configuration to show instead of the demo's own. Sockets have short paths, so a deep TMPDIR is left."""
     root = tempfile.gettempdir()
-    directory = Path(
-        tempfile.mkdtemp(prefix="qvl-demo-", dir=root if len(os.fsencode(root)) <= LONGEST_TMP else "/tmp")
-    )
+    if len(os.fsencode(root)) > LONGEST_TMP:
+        root = "/tmp"
+    directory = Path(tempfile.mkdtemp(prefix="qvl-demo-", dir=root))
     try:
-        yield Home(directory)
+        yield Home(directory, given)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

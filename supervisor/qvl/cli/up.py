@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from qvl.cli.context import Context
 from qvl.cli.watching import seconds
@@ -26,7 +27,7 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, argparse.Namespace], int]:
     parser.epilog = EXAMPLES
-    parser.add_argument("--demo", action="store_true", help="on simulated GPUs and engines, in a directory of its own")
+    parser.add_argument("--demo", action="store_true", help="on simulated GPUs (or on --config FILE), under traffic")
     parser.add_argument(
         "--for",
         dest="serve_for",
@@ -46,7 +47,11 @@ def up(context: Context, args: argparse.Namespace) -> int:
                 return present(context, daemon, args.serve_for)
         from qvl.cli.demo import demo_home
 
-        with demo_home() as home, Foreground(home.paths, env=home.env) as daemon, home.traffic(daemon.client):
+        with (
+            demo_home(Path(args.config) if args.config else None) as home,
+            Foreground(home.paths, env=home.env) as daemon,
+            home.traffic(daemon.client),
+        ):
             return present(context, daemon, DEMO_SECONDS if args.serve_for is None else args.serve_for)
     except Ended:
         return 0

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qvl.core.inputs import Ended
 from qvl.core.lifecycle import resume
 from qvl.daemon import clock
-from qvl.daemon.ending import end_of
+from qvl.daemon.ending import RUN, variable
 from qvl.daemon.launcher import Launcher, process_of
 from qvl.daemon.store import RecordFile
 from qvl.daemon.supervisor import Supervisor
 from qvl.model.spec import Engine, EngineKind, Launch, WorkerSpec
-from qvl.model.worker import Phase, Process, Wanted
+from qvl.model.worker import Phase, Process, Wanted, WorkerRecord
 from qvl.shim import proc
 from qvl.shim.client import read_record
 
@@ -21,7 +20,7 @@ def adopt_all(
     supervisor: Supervisor, launcher: Launcher, records: Mapping[str, RecordFile], specs: Mapping[str, WorkerSpec]
 ) -> None:
     """In one turn of the loop: every record becomes a worker again; those that are configured no more are stopped."""
-    for name, file in records.items():
+    for name, file in {**_without_record(supervisor, records), **records}.items():
         spec = specs.get(name)
         _adopt(supervisor, launcher, file, spec or _leftover_spec(file))
         if spec is None:
@@ -44,7 +43,7 @@ def _adopt(supervisor: Supervisor, launcher: Launcher, file: RecordFile, spec: W
             record,
             generation=shim.generation,
             phase=record.phase if record.phase.has_process else Phase.STARTING,
-            process=process_of(shim, None, str(bundle / "tmp")),
+            process=process_of(shim, None, variable(shim.pid, "TMPDIR"), variable(shim.pid, RUN)),
             launched=spec.launch,
             profile=spec.profile,
         )
@@ -52,17 +51,27 @@ def _adopt(supervisor: Supervisor, launcher: Launcher, file: RecordFile, spec: W
     worker = supervisor.add(spec, record)
     process = record.process
     if process is not None and record.phase.has_process and same_boot:
-        if not _lives(process):
-            end = end_of(bundle, record, launcher.log_dir(record.name), was_ready=record.phase is Phase.RUNNING)
-            supervisor.feed(record.name, Ended(record.generation, end))
-            return
-        supervisor.journal.publish(
-            "worker.adopted",
-            f"adopted in phase {record.phase} with pid {process.pid}",
-            worker=record.name,
-            pool=record.pool,
-        )
+        if _lives(process):
+            supervisor.journal.publish(
+                "worker.adopted",
+                f"adopted in phase {record.phase} with pid {process.pid}",
+                worker=record.name,
+                pool=record.pool,
+            )
+        else:  # whoever follows its link finds that out, ends what is left and says how it ended
+            worker.record = record = msgspec.structs.replace(record, ready=False)
     supervisor.take(worker, resume(record, spec.policy, clock.now(), same_boot=same_boot))
+
+
+def _without_record(supervisor: Supervisor, records: Mapping[str, RecordFile]) -> dict[str, RecordFile]:
+    """Workers that live though their record is lost or was put aside: their shims know enough to take them over."""
+    found = {}
+    for name in supervisor.store.bundles():
+        shim = read_record(supervisor.store.bundle(name)) if name not in records else None
+        if shim is not None and shim.boot_id == proc.boot_id() and proc.is_alive(shim.shim_pid, shim.shim_start):
+            record = WorkerRecord(name=name, pool=name.rpartition("-")[0], wanted=Wanted.UP)
+            found[name] = RecordFile(shim.boot_id, record)
+    return found
 
 
 def _lives(process: Process) -> bool:

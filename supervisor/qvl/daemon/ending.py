@@ -16,32 +16,53 @@ PATIENCE = 5.0
 """Seconds that killed processes get to vanish."""
 
 
-def survivors(process: Process) -> list[proc.Process]:
-    """What still lives of a tree whose shim is gone: the root, and by session or parenthood what came from it.
+RUN = "QVL_RUN"
+"""A variable of each worker's environment that no other run's has: it proves whose a process is that has left its
+session and lost its parent, once the shim that was told of each such child is gone."""
 
-    Identity is the pid with its start time and the boot; a session is ours while its leader's pid was our root's and
-    the member began after it.
+
+def survivors(process: Process) -> list[proc.Process]:
+    """What still lives of a tree whose shim is gone: the root, what came from it by session or parenthood, and what
+    carries the run's word in its environment.
+
+    Identity is the pid with its start time and the boot. The kernel gives a session's number to no new process while a
+    member lives, so a session is ours unless another process leads it.
     """
     if process.boot_id != proc.boot_id():
         return []
     found: dict[int, proc.Process] = {}
-    root = proc.read(process.pid)
-    if root is not None and root.start == process.pid_start:
-        found[root.pid] = root
-        found.update({child.pid: child for child in proc.descendants(root.pid)})
+    leader = proc.read(process.pid)
+    is_ours = leader is None or leader.start == process.pid_start
+    word = f"{RUN}={process.run}".encode() if process.run else None
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+        member = proc.read(int(entry)) if entry.isdigit() else None
+        if member is None or member.start < process.pid_start:
             continue
-        try:
-            if os.getsid(int(entry)) != process.pid:
-                continue
-        except OSError:
-            continue
-        member = proc.read(int(entry))
-        if member is not None and member.start >= process.pid_start:
+        if (is_ours and _session(member.pid) == process.pid) or (word and word in _environment(member.pid)):
             found[member.pid] = member
             found.update({child.pid: child for child in proc.descendants(member.pid)})
     return [member for member in found.values() if proc.is_alive(member.pid, member.start)]
+
+
+def variable(pid: int, name: str) -> str:
+    """A variable of the environment that a process was started with; empty where there is none to be read."""
+    prefix = f"{name}=".encode()
+    values = (entry.removeprefix(prefix) for entry in _environment(pid) if entry.startswith(prefix))
+    return next(values, b"").decode(errors="replace")
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 async def kill_leftovers(process: Process) -> bool:

@@ -5,9 +5,11 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
@@ -80,12 +82,13 @@ class Launcher:
         except OSError as error:
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             return _no_start(f"can't prepare the start: {where}")
+        run = uuid.uuid4().hex
         bootstrap = Bootstrap(
             worker=spec.name,
             generation=generation,
             bundle=str(bundle),
             argv=list(command.argv),
-            env=environment(spec.launch, command, secret_env),
+            env={**environment(spec.launch, command, secret_env), RUN: run},
             cwd="/",
             log_dir=str(log_dir),
             max_size=spec.policy.logs.max_size,
@@ -98,7 +101,7 @@ class Launcher:
             remove_tmpdir(str(tmpdir))
             self.remove_secrets(spec.name)
             return _no_start(error.message)
-        return process_of(answer, nccl_port, str(tmpdir))
+        return process_of(answer, nccl_port, str(tmpdir), run)
 
     def remove_secrets(self, name: str) -> None:
         """Take away what the engine has read, or what a dead one left."""
@@ -109,7 +112,7 @@ class Launcher:
         return tuple(card.uuid if card else str(gpu) for gpu, card in cards)
 
 
-def process_of(answer: Answer, nccl_port: int | None, tmpdir: str) -> Process:
+def process_of(answer: Answer, nccl_port: int | None, tmpdir: str, run: str) -> Process:
     return Process(
         pid=answer.pid,
         pid_start=answer.pid_start,
@@ -121,6 +124,7 @@ def process_of(answer: Answer, nccl_port: int | None, tmpdir: str) -> Process:
         log_offset=answer.log_offset,
         nccl_port=nccl_port,
         tmpdir=tmpdir,
+        run=run,
     )
 
 

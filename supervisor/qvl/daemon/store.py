@@ -96,13 +96,16 @@ class Store:
 
     def load_records(self) -> dict[str, RecordFile]:
         """The records that can be read, by name; an unreadable one is put aside as record.json.bad."""
-        found: dict[str, RecordFile] = {}
+        found = {
+            name: self._read(self.directory / "workers" / name / "record.json", RecordFile) for name in self.bundles()
+        }
+        return {name: read for name, read in found.items() if read is not None}
+
+    def bundles(self) -> list[str]:
+        """The names of all workers that have a bundle, with or without a record."""
         with contextlib.suppress(FileNotFoundError):
-            for bundle in sorted((self.directory / "workers").iterdir()):
-                read = self._read(bundle / "record.json", RecordFile)
-                if read is not None:
-                    found[bundle.name] = read
-        return found
+            return sorted(path.name for path in (self.directory / "workers").iterdir())
+        return []
 
     def forget(self, name: str) -> None:
         """Remove a worker's bundle. Its logs stay."""
