@@ -165,7 +165,7 @@ def complete(port: int, model: str, *, prompt_words: int, tokens: int) -> None:
 
 @contextmanager
 def demo_home(given: Path | None = None) -> Iterator[Home]:
-    """`given`: a configuration to show instead of the demo's own. Sockets have short paths, so a deep TMPDIR is left."""
+    """`given`: a configuration to show instead of the demo's own. Sockets have short paths: a deep TMPDIR isn't used."""
     root = tempfile.gettempdir()
     if len(os.fsencode(root)) > LONGEST_TMP:
         root = "/tmp"

@@ -47,12 +47,10 @@ def up(context: Context, args: argparse.Namespace) -> int:
                 return present(context, daemon, args.serve_for)
         from qvl.cli.demo import demo_home
 
-        with (
-            demo_home(Path(args.config) if args.config else None) as home,
-            Foreground(home.paths, env=home.env) as daemon,
-            home.traffic(daemon.client),
-        ):
-            return present(context, daemon, DEMO_SECONDS if args.serve_for is None else args.serve_for)
+        given = Path(args.config) if args.config else None
+        seconds = DEMO_SECONDS if args.serve_for is None else args.serve_for
+        with demo_home(given) as home, Foreground(home.paths, env=home.env) as daemon, home.traffic(daemon.client):
+            return present(context, daemon, seconds)
     except Ended:
         return 0
 

@@ -81,7 +81,8 @@ class Configuration:
         self._plans: dict[str, Prepared] = {}
         self._numbers = itertools.count(1)
         self._reloads = asyncio.Lock()
-        self._next: Config | None = None
+        self._next: tuple[Config, bool] | None = None
+        """What is to be applied next, and whether somebody typed it."""
         self._to_apply = asyncio.Event()
 
     # ---- at the start
@@ -154,7 +155,7 @@ class Configuration:
                 self._tell()
                 return
             self._waits = False
-            self._next = config
+            self._next = (config, typed)
             self._to_apply.set()
 
     async def applier(self) -> None:
@@ -162,10 +163,11 @@ class Configuration:
         while True:
             await self._to_apply.wait()
             await self._changes.idle.wait()
-            config, self._next = self._next, None
+            due, self._next = self._next, None
             self._to_apply.clear()
-            if config is not None:
-                await self._apply(self._prepare(config))
+            if due is not None:
+                config, typed = due
+                await self._apply(self._prepare(config), typed=typed)
 
     async def plan(self, path: Path | None) -> Plan:
         """What the live file, or another, would do. QvlError with every fault where it is refused."""
@@ -295,15 +297,15 @@ class Configuration:
             return False
         return config.supervisor.auto_apply is True or not any(step.action.interrupts for step in made.steps)
 
-    async def _apply(self, prepared: Prepared) -> None:
+    async def _apply(self, prepared: Prepared, *, typed: bool) -> None:
         config, made = prepared.config, prepared.plan
         if not made.changes:
-            self._adopt_revision(config, prepared.fleet)
+            self._adopt_revision(config, prepared.fleet, typed=typed)
             return
         self._journal.publish("plan", f"applying revision {config.revision}: {summary(made)}")
         wrong = await self._changes.run(EVERY_POOL, "apply", config.revision, made, prepared.fleet.workers)
         if wrong is None:
-            self._adopt_revision(config, prepared.fleet)
+            self._adopt_revision(config, prepared.fleet, typed=typed)
             return
         self._error = f"revision {config.revision} was rejected: {wrong}"
         self._rejected = rejected = Rejected(config.revision, self._error)
@@ -313,10 +315,10 @@ class Configuration:
         )
         self._tell()
 
-    def _adopt_revision(self, config: Config, placed: Fleet) -> None:
+    def _adopt_revision(self, config: Config, placed: Fleet, *, typed: bool) -> None:
         changed = self.applied is None or self.applied.revision != config.revision
         self._accept(config, placed)
-        if changed:
+        if changed or typed:
             data: dict[str, object] = {"revision": config.revision, "outcome": "done"}
             self._journal.publish("apply", f"revision {config.revision} is applied", data=data)
         self._tell()

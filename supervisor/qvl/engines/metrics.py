@@ -84,7 +84,7 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
         tokens_per_s=None if rate is None else round(rate, 1),
         kv_usage=_rounded(new.gauges.get("kv_usage")),
         cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate")),
-        accept_length=_rounded(new.gauges.get("accept_length")),
+        accept_length=_rounded(new.gauges.get("accept_length") or None),  # 0 where nothing is speculated
         ttft_p50_s=_rounded(quantile(recent, 0.5)),
         ttft_p95_s=_rounded(quantile(recent, 0.95)),
     )
