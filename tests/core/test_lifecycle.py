@@ -387,6 +387,14 @@ def test_a_held_worker_stays_down_though_it_is_wanted() -> None:
     assert (life.phase, life.record.held) == (Phase.RELEASING, False)
 
 
+def test_a_held_worker_that_had_failed_is_not_mended_behind_the_transaction() -> None:
+    life = Life().starting()
+    life.end(Cause.BAD_ARGUMENTS, code=2)
+    assert life.tell(HoldAsked()) == ()
+    assert life.tell(Mended("the file")) == ()
+    assert (life.phase, life.record.held) == (Phase.FAILED, True)
+
+
 @pytest.mark.parametrize("phase", [Phase.BACKOFF, Phase.RELEASING])
 def test_without_a_process_a_hold_is_done_at_once(phase: Phase) -> None:
     life = Life(wanted=Wanted.UP)

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 STEPS = ("launch", "import", "weights", "kv-cache", "graphs", "warm-up")
-"""The steps of a start in their usual order; `launch` is ours, from the fork to the first line."""
+"""The steps of a start in their usual order; `launch` is ours, from the fork until the engine tells its arguments."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ _PREFIX = re.compile(
 _SHARDS = re.compile(r"shards: +(?P<percent>\d+)%")
 _CAPTURING = re.compile(r"Captur\w+ (?:batches|CUDA graphs?)\b.*?(?P<percent>\d+)%")
 _RULES: tuple[tuple[re.Pattern[str], str, float | None], ...] = (
-    (re.compile(r"^server_args="), "import", 0.4),
+    (re.compile(r"^server_args="), "import", 0.0),
     (re.compile(r"^Init (torch distributed|parallel) begin"), "import", 0.9),
     (re.compile(r"^(Init (torch distributed|parallel) ends|Memory baseline taken)"), "import", 0.95),
     (re.compile(r"^(Load weight begin|Starting to load model )"), "weights", 0.0),
