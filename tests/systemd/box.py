@@ -1,7 +1,8 @@
 """A real systemd for tests: PID 1 of fresh namespaces over a throw-away overlay of this machine's root.
 
 The box sees the machine's files (the virtual environment of this checkout, say) and can change none of them; what it
-writes, starts and listens on is gone when it is. The machine's own init may be anything. Boots in about 0.3 s.
+writes, starts and listens on is gone when it is, but for folders that are named as kept. The machine's own init may be
+anything. Boots in about 0.3 s.
 
 Needs root and the Debian packages `systemd` (installed, not running) and `util-linux`. Where the machine still has
 version 1 control groups, MemoryMax= and the like don't act inside; the tree of groups and `cgroup.kill` do.
@@ -40,20 +41,24 @@ def missing_prerequisite() -> str | None:
 
 
 class Box:
-    """A booted systemd. `with Box(folder) as box:`, or start() and stop().
+    """A booted systemd. `with Box(folder) as box:`, or start() and stop(), as often as one likes.
 
     Its processes are exactly those of one pid namespace: stop() ends that namespace and can meet no other process. It
     ends too when the test run is killed, since the process that holds it waits for the end of a pipe.
     """
 
-    def __init__(self, folder: Path, visible: Iterable[Path] = (), target: str = "basic.target") -> None:
+    def __init__(
+        self, folder: Path, visible: Iterable[Path] = (), kept: Iterable[str] = (), target: str = "basic.target"
+    ) -> None:
         """`folder` is made, used for mount points and a console log. `visible`: paths that the box must show.
 
-        Those on the root file system it shows anyway; the others are bound, read-only.
+        Those on the root file system it shows anyway; the others are bound, read-only. `kept`: folders of the box that
+        begin empty and whose content the next start() finds again, as a disk's after a reboot.
         """
         self.folder = folder
         self.console = folder / "console.log"
         self._visible = sorted({path.resolve() for path in visible})
+        self._kept = tuple(kept)
         self._target = target
         self._holder: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -62,10 +67,11 @@ class Box:
 
     def start(self, timeout: float = 60) -> None:
         """Boot; returns when systemd has come up, AssertionError with what there is to read when it hasn't."""
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         settings: Settings = {
             "folder": str(self.folder),
             "visible": [str(path) for path in self._visible if path.stat().st_dev != Path("/").stat().st_dev],
+            "kept": {path: self._disk(path) for path in self._kept},
             "target": self._target,
         }
         with self.console.open("wb") as console:
@@ -138,6 +144,10 @@ class Box:
             raise AssertionError(f"in the box, {' '.join(map(str, command))}: exit {done.returncode}\n{said}")
         return done
 
+    def outside(self, path: str) -> Path:
+        """Where the machine sees a file of the box, for as long as the box runs; sockets can be connected to."""
+        return Path(f"/proc/{self._pid}/root{path}")
+
     def read(self, *command: str | Path) -> str:
         """What a command inside prints, without the last line break."""
         return self.exec(*command).stdout.decode().rstrip("\n")
@@ -157,10 +167,16 @@ class Box:
         lines = self.read("systemctl", "show", unit, f"--property={','.join(properties)}").splitlines()
         return dict(line.split("=", 1) for line in lines)
 
-    def journal(self, unit: str) -> str:
+    def journal(self, unit: str, *options: str) -> str:
         """What the unit logged and what systemd logged about it."""
         self.exec("journalctl", "--sync")
-        return self.read("journalctl", "--no-pager", "--output=short-monotonic", f"--unit={unit}")
+        return self.read("journalctl", "--no-pager", "--output=short-monotonic", f"--unit={unit}", *options)
+
+    def _disk(self, path: str) -> str:
+        """The machine's folder that is the box's `path`."""
+        disk = self.folder / "kept" / path.lstrip("/")
+        disk.mkdir(parents=True, exist_ok=True)
+        return str(disk)
 
     def _is_up(self) -> bool:
         """Whether it has booted. Until PID 1 is systemd, the answer is "offline" or none."""

@@ -69,6 +69,8 @@ class Settings(TypedDict):
     """A folder of the box's own on the machine: mount points for the time of the set-up, empty afterwards."""
     visible: list[str]
     """Folders on other file systems than `/` that the box shows too, read-only."""
+    kept: dict[str, str]
+    """Folders of the box, and the machine's folder that each of them is, to be found again by the next box."""
     target: str
     """What systemd boots."""
 
@@ -106,7 +108,7 @@ def hold(settings: Settings) -> int:
     # A control group of the box's own is the root of what systemd sees. The machine may have version 2 mounted
     # anywhere or, with version 1, nowhere; so we mount it ourselves.
     groups = Path(settings["folder"], "cgroup")
-    groups.mkdir()
+    groups.mkdir(exist_ok=True)
     mount("none", groups, "cgroup2")
     group = groups / f"qvl-box-{os.getpid()}"
     group.mkdir()
@@ -176,6 +178,10 @@ def become_systemd(settings: Settings) -> NoReturn:
             target = root / path.lstrip("/")
             target.mkdir(parents=True, exist_ok=True)
             bind_read_only(Path(path), target)
+        for path, disk in settings["kept"].items():
+            target = root / path.lstrip("/")
+            target.mkdir(parents=True, exist_ok=True)
+            mount(disk, target, flags=MS_BIND)
         os.chdir(root)
         old = Path(".old")
         old.mkdir()
@@ -204,7 +210,7 @@ def _loopback_up() -> None:
 
 def _lay_root(folder: Path) -> Path:
     """An overlay: reads come from the machine's root, writes go to a tmpfs that nobody else has mounted."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     mount("qvl-box", folder, "tmpfs", data="mode=755")
     upper, work, root = folder / "upper", folder / "work", folder / "root"
     for path in (upper, work, root):
@@ -221,6 +227,9 @@ def _fill_root(root: Path) -> None:
     mount("cgroup2", root / "sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("tmpfs", root / "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     mount("tmpfs", root / "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    boot = root / "run/boot_id"  # the machine's says that nothing was booted
+    boot.write_text(f"{uuid.uuid4()}\n")
+    mount(str(boot), root / "proc/sys/kernel/random/boot_id", flags=MS_BIND)
     _fill_dev(root / "dev")
     etc = root / "etc"
     (etc / "hostname").write_text("qvl-box\n")

@@ -1,5 +1,6 @@
-"""The unit of this checkout, installed in a box, and what a test asks of it."""
+"""The unit of this checkout, installed in a box, what a test asks of it, and how it is taken away again."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +11,45 @@ from tests.systemd.box import Box
 FOLDER = Path(__file__).parents[2] / "systemd"
 NAME = "qvl-supervisor.service"
 INSTALLED = f"/etc/systemd/system/{NAME}"
+GROUP = f"/sys/fs/cgroup/system.slice/{NAME}"
+
+# A stop by KillMode=process would be the daemon's own affair, and may leave workers. The kernel ends both the daemon and
+# what a start, scheduled meanwhile, has brought. Whatever is in that group is this box's service, and nothing else.
+_REMOVE = """
+end() { [ ! -e "$2/cgroup.kill" ] || echo 1 >"$2/cgroup.kill"; }
+end "$@"
+systemctl stop "$1" 2>/dev/null || true
+end "$@"
+rm -rf "/etc/systemd/system/$1" "/etc/systemd/system/$1.d" /etc/qvl /run/qvl /var/lib/qvl /var/log/qvl
+systemctl daemon-reload
+systemctl reset-failed "$1" 2>/dev/null || true
+"""
+
+
+def remove(box: Box) -> None:
+    """End the service and its workers at once, and forget its settings and all that it wrote."""
+    box.exec("sh", "-ec", _REMOVE, "remove", NAME, GROUP)
+    wait_until(lambda: not processes(box), what="the service's processes are gone")
+
+
+def processes(box: Box) -> set[int]:
+    """Pids in the unit's control group and every group below it."""
+    script = 'find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null || true'
+    return {int(pid) for pid in box.read("sh", "-c", script, "find", GROUP).split()}
 
 
 class Service:
-    """qvl-supervisor.service as shipped, but for its command and what the test adds in a drop-in."""
+    """qvl-supervisor.service as shipped, but for what the test adds in a drop-in."""
 
-    def __init__(self, box: Box, command: Sequence[str | Path], settings: str = "") -> None:
-        """`settings`: more lines for [Service]."""
+    def __init__(self, box: Box, command: Sequence[str | Path] = (), settings: str = "") -> None:
+        """`command` takes the daemon's place; `settings`: more lines for [Service]."""
         self.box = box
+        # A box is shared: what the journal has from before is another test's.
+        box.exec("journalctl", "--sync")
+        self._since = re.findall(r"-- cursor: (\S+)", box.read("journalctl", "-n1", "--show-cursor"))[0]
         box.put(FOLDER / NAME, INSTALLED)
-        self.drop_in("test", f"[Service]\nExecStart=\nExecStart={' '.join(map(str, command))}\n{settings}\n")
+        instead = f"ExecStart=\nExecStart={' '.join(map(str, command))}\n" if command else ""
+        self.drop_in("test", f"[Service]\n{instead}{settings}\n")
 
     def drop_in(self, name: str, content: Path | str) -> None:
         """Add an override, as `systemctl edit` does; in force from the next start on."""
@@ -71,9 +101,8 @@ class Service:
 
     def processes(self) -> set[int]:
         """Pids in the unit's control group and every group below it."""
-        script = 'find "/sys/fs/cgroup/system.slice/$1" -name cgroup.procs -exec cat {} + 2>/dev/null || true'
-        return {int(pid) for pid in self.box.read("sh", "-c", script, "find", NAME).split()}
+        return processes(self.box)
 
-    def journal(self) -> str:
+    def journal(self, *options: str) -> str:
         """What the daemon logged, and systemd about it."""
-        return self.box.journal(NAME)
+        return self.box.journal(NAME, f"--after-cursor={self._since}", *options)

@@ -43,13 +43,13 @@ def control_groups(holder: int) -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"**/qvl-box-{holder}"))
 
 
-def test_it_shows_the_checkout_and_changes_nothing(box: Box, tmp_path: Path) -> None:
+def test_it_shows_the_checkout_and_changes_nothing(fresh_box: Box) -> None:
     name = f"written-{uuid.uuid4().hex}"
-    assert box.get(str(Path(__file__))) == Path(__file__).read_bytes()
-    box.put("inside", f"/opt/{name}")
-    assert box.get(f"/opt/{name}") == b"inside"
-    box.exec("touch", CHECKOUT / name, check=False)  # refused, or lost, depending on the machine's mounts
-    box.exec("rm", "-rf", "/etc/passwd")
+    assert fresh_box.get(str(Path(__file__))) == Path(__file__).read_bytes()
+    fresh_box.put("inside", f"/opt/{name}")
+    assert fresh_box.get(f"/opt/{name}") == b"inside"
+    fresh_box.exec("touch", CHECKOUT / name, check=False)  # refused, or lost, depending on the machine's mounts
+    fresh_box.exec("rm", "-rf", "/etc/passwd")
     assert not Path("/opt", name).exists()
     assert not (CHECKOUT / name).exists()
     assert Path("/etc/passwd").exists()
@@ -90,6 +90,19 @@ def test_nothing_of_it_is_left(end: str, tmp_path: Path) -> None:
         assert control_groups(box.holder) == []
         assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
         assert [path.name for path in (tmp_path / "box").rglob("*")] == ["root", "cgroup", "console.log"]
+
+
+@pytest.mark.parametrize("end", ["stop", "power_off"])
+def test_a_boot_finds_what_the_last_one_kept(end: str, tmp_path: Path) -> None:
+    with boot(tmp_path / "box", kept=["/var/lib/kept"]) as box:
+        first = box.get("/proc/sys/kernel/random/boot_id")
+        box.put("here", "/var/lib/kept/file")
+        box.put("here", "/var/lib/file")
+        getattr(box, end)()
+        box.start()
+        assert box.get("/var/lib/kept/file") == b"here"
+        assert box.exec("test", "-e", "/var/lib/file", check=False).returncode != 0
+        assert box.get("/proc/sys/kernel/random/boot_id") != first
 
 
 def test_it_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:

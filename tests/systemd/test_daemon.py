@@ -3,23 +3,30 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from subprocess import CompletedProcess
 
 import pytest
 
+from qvl.client.documents import StatusDoc, WorkerDoc
+from qvl.client.sync import Client
+from qvl.daemon.notify import MANAGER_VARIABLES
+from qvl.model.error import QvlError
 from tests.support import wait_until
 from tests.systemd.box import Box
+from tests.systemd.conftest import boot
 from tests.systemd.service import NAME, Service
 
 pytestmark = pytest.mark.systemd
 
-PROGRAMS = Path(sys.prefix, "bin")
 CONFIG = "/etc/qvl/qvl.toml"
+SOCKET = "/run/qvl/supervisor.sock"
 
 
-def config(on_stop: str = "stop", pools: int = 1) -> str:
-    """A configuration with one simulated worker in each pool."""
+def config(on_stop: str = "stop", pools: int = 1, args: str = "", pool: str = "") -> str:
+    """A configuration with one simulated worker in each pool. `args`: lines for the profile's; `pool`: for each pool."""
     head = f"""\
 [supervisor]
 gpus = "simulated:4"
@@ -31,69 +38,122 @@ engine = "sim"
 model = "demo"
 [profiles.standard.args]
 sim-load-seconds = 0.2
+{args}
 """
     return head + "".join(
-        f'[pools.pool{index}]\nprofile = "standard"\ngpus = [{index}]\nport = {8000 + 100 * index}\n'
+        f'[pools.pool{index}]\nprofile = "standard"\ngpus = [{index}]\nport = {8000 + 100 * index}\n{pool}\n'
         for index in range(pools)
     )
 
 
 class Daemon(Service):
-    """The real daemon under the unit as shipped, but for where this checkout has it and for quicker restarts."""
+    """The real daemon under the unit as shipped, but for quicker restarts."""
 
     def __init__(self, box: Box, configuration: str, settings: str = "") -> None:
-        super().__init__(box, [PROGRAMS / "qvl-supervisor"], f"RestartSec=500ms\n{settings}")
+        super().__init__(box, settings=f"RestartSec=100ms\n{settings}")
+        box.exec("ln", "-sfn", sys.prefix, "/opt/qvl")  # where the unit and README.md have it
         box.put(configuration, CONFIG)
+        self._client = Client(str(box.outside(SOCKET)))
 
-    def status(self) -> Any:
-        """`qvlctl status --json`."""
-        return json.loads(self.box.read(PROGRAMS / "qvlctl", "status", "--json"))
+    def qvlctl(self, *words: str, check: bool = True) -> CompletedProcess[bytes]:
+        """`qvlctl WORDS…` in the box."""
+        return self.box.exec("/opt/qvl/bin/qvlctl", *words, check=check)
 
-    def workers(self) -> dict[str, int]:
+    def status(self) -> StatusDoc:
+        """`qvlctl status --json`, without the start of a program."""
+        return self._client.status()
+
+    def worker(self, name: str) -> WorkerDoc:
+        """What the status says of a worker."""
+        return next(each for each in self.status()["workers"] if each["name"] == name)
+
+    def workers(self) -> dict[str, int | None]:
         """Workers that are ready, and their pids; none while the daemon can't be reached."""
-        done = self.box.exec(PROGRAMS / "qvlctl", "status", "--json", check=False)
-        if done.returncode != 0:
-            return {}
-        return {each["name"]: each["pid"] for each in json.loads(done.stdout)["workers"] if each["ready"]}
-
-    def wait_for_workers(self, count: int = 1) -> dict[str, int]:
-        """Their pids, once `count` are ready."""
         try:
-            return wait_until(lambda: len(ready := self.workers()) == count and ready, 30, f"{count} ready") or {}
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.journal()}") from None
+            return {each["name"]: each["pid"] for each in self.status()["workers"] if each["ready"]}
+        except QvlError:
+            return {}
 
-    def start(self) -> dict[str, int]:
+    def wait_for_workers(self, count: int = 1) -> dict[str, int | None]:
+        """Their pids, once `count` are ready."""
+        with self.explained():
+            return wait_until(lambda: len(ready := self.workers()) == count and ready, 30, f"{count} ready") or {}
+
+    def start(self, workers: int = 1) -> dict[str, int | None]:
         """Start it; the pids of its workers, once they are ready."""
-        self.systemctl("start")
-        return self.wait_for_workers()
+        with self.explained():
+            self.systemctl("start")
+        return self.wait_for_workers(workers)
 
     def serves(self, port: int = 8000) -> bool:
         """Whether a worker answers, asked directly."""
-        program = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/v1/models', timeout=5)"
-        return self.box.exec(sys.executable, "-I", "-S", "-c", program, check=False).returncode == 0
+        return self.box.exec("curl", "-sf", f"http://127.0.0.1:{port}/v1/models", check=False).returncode == 0
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What fails in here says what the journal has."""
+        try:
+            yield
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.journal()}") from None
 
 
-def assert_adopted(daemon: Daemon, before: dict[str, int]) -> None:
+def assert_adopted(daemon: Daemon, before: dict[str, int | None]) -> None:
     """The workers are those of before, and the daemon knows that it never lost them."""
-    assert daemon.wait_for_workers(len(before)) == before
-    assert [worker["restarts"] for worker in daemon.status()["workers"]] == [0] * len(before)
-    assert set(before.values()) <= daemon.processes()
-    assert daemon.serves()
+    with daemon.explained():
+        assert daemon.wait_for_workers(len(before)) == before
+        assert [worker["restarts"] for worker in daemon.status()["workers"]] == [0] * len(before)
+        assert set(before.values()) <= daemon.processes()
+        assert daemon.serves()
+
+
+def assert_all_ended(daemon: Daemon) -> None:
+    """The service stopped by itself, and nothing of it is left."""
+    with daemon.explained():
+        assert daemon.processes() == set()
+        assert daemon.box.show(NAME, "ActiveState", "Result", "ExecMainStatus") == {
+            "ActiveState": "inactive",
+            "Result": "success",
+            "ExecMainStatus": "0",
+        }
+
+
+# --- start ---
 
 
 def test_active_means_that_the_socket_answers(box: Box) -> None:
     daemon = Daemon(box, config())
     daemon.systemctl("start")
     assert daemon.status()["supervisor"]["pid"] == daemon.main_pid
-    assert box.read("stat", "-c", "%a %F", "/run/qvl/supervisor.sock", "/run/qvl/view.sock") == "660 socket\n660 socket"
+    assert box.read("stat", "-c", "%a %F", SOCKET, "/run/qvl/view.sock") == "660 socket\n660 socket"
     assert box.show(NAME, "WatchdogUSec") == {"WatchdogUSec": "30s"}
+    assert json.loads(daemon.qvlctl("status", "--json").stdout)["version"] == 1
 
 
 def test_the_status_line_has_counts_and_the_profile(box: Box) -> None:
     daemon = Daemon(box, config())
     daemon.start()
-    wait_until(lambda: re.search(r"\b1\b.*standard|standard.*\b1\b", daemon.show("StatusText")), 10, "a status line")
+    wait_until(lambda: "1/1 ready" in (text := daemon.show("StatusText")) and "standard" in text, what="a status line")
+
+
+def test_a_wrong_configuration_is_not_retried(box: Box) -> None:
+    daemon = Daemon(box, "[supervisor]\nnonsense = 1\n")
+    box.exec("systemctl", "start", NAME, check=False)
+    wait_until(lambda: daemon.state == "failed", 30, "systemd has given up")
+    assert box.show(NAME, "ExecMainStatus", "NRestarts") == {"ExecMainStatus": "78", "NRestarts": "0"}
+    assert f"{CONFIG}:2: supervisor.nonsense" in daemon.journal("--priority=err")
+
+
+def test_a_wrong_configuration_yields_to_the_last_good_one(box: Box) -> None:
+    daemon = Daemon(box, config())
+    before = daemon.start()
+    box.put("[supervisor]\nnonsense = 1\n", CONFIG)
+    daemon.systemctl("restart")
+    assert_adopted(daemon, before)
+    assert "nonsense" in str(daemon.status()["supervisor"]["config"]["error"])
+
+
+# --- reload ---
 
 
 def test_reload_reads_the_edit(box: Box) -> None:
@@ -101,7 +161,7 @@ def test_reload_reads_the_edit(box: Box) -> None:
     before = daemon.start()
     box.put(config(pools=2), CONFIG)
     daemon.systemctl("reload")
-    wait_until(lambda: daemon.state == "active", 10, "the reload has ended")
+    wait_until(lambda: daemon.state == "active", what="the reload has ended")
     assert daemon.wait_for_workers(2).items() > before.items()
 
 
@@ -110,8 +170,8 @@ def test_systemd_sees_the_reload(box: Box) -> None:
     daemon.start()
     before = daemon.show("StateChangeTimestampMonotonic")
     daemon.signal("HUP")  # not `systemctl reload`, after which systemd says "reloading" of its own accord
-    wait_until(lambda: daemon.show("StateChangeTimestampMonotonic") != before, 10, "the unit has changed its state")
-    wait_until(lambda: daemon.state == "active", 10, "the reload has ended")
+    wait_until(lambda: daemon.show("StateChangeTimestampMonotonic") != before, what="the unit has changed its state")
+    wait_until(lambda: daemon.state == "active", what="the reload has ended")
 
 
 def test_a_refused_edit_ends_its_reload_too(box: Box) -> None:
@@ -119,15 +179,17 @@ def test_a_refused_edit_ends_its_reload_too(box: Box) -> None:
     before = daemon.start()
     box.put(config() + "nonsense = 1\n", CONFIG)
     daemon.systemctl("reload")
-    wait_until(lambda: daemon.status()["supervisor"]["config"]["error"], 10, "the error is told")
-    wait_until(lambda: daemon.state == "active", 10, "the reload has ended")
+    wait_until(lambda: daemon.status()["supervisor"]["config"]["error"], what="the error is told")
+    wait_until(lambda: daemon.state == "active", what="the reload has ended")
     assert_adopted(daemon, before)
+
+
+# --- the daemon ends, its workers don't ---
 
 
 def test_a_killed_daemon_comes_back_to_its_workers(box: Box) -> None:
     daemon = Daemon(box, config(pools=2))
-    daemon.systemctl("start")
-    before, pid = daemon.wait_for_workers(2), daemon.main_pid
+    before, pid = daemon.start(workers=2), daemon.main_pid
     daemon.signal("KILL")
     assert daemon.serves()
     daemon.wait_for_another_main_pid(pid)
@@ -136,9 +198,8 @@ def test_a_killed_daemon_comes_back_to_its_workers(box: Box) -> None:
 
 
 def test_the_watchdog_replaces_a_hung_daemon(box: Box) -> None:
-    daemon = Daemon(box, config(), "WatchdogSec=2s")
-    before = daemon.start()
-    pid = daemon.main_pid
+    daemon = Daemon(box, config(), "WatchdogSec=3s")
+    before, pid = daemon.start(), daemon.main_pid
     daemon.signal("STOP")
     assert daemon.serves()
     daemon.wait_for_another_main_pid(pid)
@@ -149,34 +210,10 @@ def test_the_watchdog_replaces_a_hung_daemon(box: Box) -> None:
 @pytest.mark.parametrize("on_stop", ["stop", "leave"])
 def test_restart_leaves_workers_serving(on_stop: str, box: Box) -> None:
     daemon = Daemon(box, config(on_stop))
-    before = daemon.start()
-    pid = daemon.main_pid
+    before, pid = daemon.start(), daemon.main_pid
     daemon.systemctl("restart")
     assert daemon.main_pid != pid
     assert_adopted(daemon, before)
-
-
-def test_stop_ends_every_process(box: Box) -> None:
-    daemon = Daemon(box, config("stop"))
-    daemon.start()
-    daemon.systemctl("stop")
-    assert daemon.processes() == set()
-    assert not daemon.serves()
-    assert box.show(NAME, "ActiveState", "Result", "ExecMainStatus") == {
-        "ActiveState": "inactive",
-        "Result": "success",
-        "ExecMainStatus": "0",
-    }
-
-
-def test_stop_ends_children_that_left_and_ignore_it(box: Box) -> None:
-    lines = "sim-children = 2\nsim-ignore-sigterm = true\n"
-    stubborn = config("stop").replace("[pools", f"{lines}[pools", 1) + '[pools.pool0.stop]\ndrain = "0s"\nterm = "1s"\n'
-    daemon = Daemon(box, stubborn)
-    daemon.start()
-    assert len(daemon.processes()) > 4
-    daemon.systemctl("stop")
-    assert daemon.processes() == set()
 
 
 def test_stop_can_leave_workers_serving(box: Box) -> None:
@@ -190,21 +227,108 @@ def test_stop_can_leave_workers_serving(box: Box) -> None:
     assert_adopted(daemon, before)
 
 
-def test_a_wrong_configuration_is_not_retried(box: Box) -> None:
-    daemon = Daemon(box, "[supervisor]\nnonsense = 1\n")
-    box.exec("systemctl", "start", NAME, check=False)
-    wait_until(lambda: daemon.state == "failed", 30, "systemd has given up")
-    assert box.show(NAME, "ExecMainStatus", "NRestarts") == {"ExecMainStatus": "78", "NRestarts": "0"}
-    assert "supervisor.nonsense" in daemon.journal()
-
-
-def test_a_wrong_configuration_yields_to_the_last_good_one(box: Box) -> None:
+def test_a_daemon_that_replaces_its_code_stays_the_same_service(box: Box) -> None:
     daemon = Daemon(box, config())
-    before = daemon.start()
-    box.put("[supervisor]\nnonsense = 1\n", CONFIG)
-    daemon.systemctl("restart")
+    before, pid, since = daemon.start(), daemon.main_pid, daemon.show("ActiveEnterTimestampMonotonic")
+    daemon.qvlctl("daemon", "restart")
     assert_adopted(daemon, before)
-    assert "nonsense" in daemon.status()["supervisor"]["config"]["error"]
+    assert daemon.status()["supervisor"]["pid"] == daemon.main_pid == pid
+    assert box.show(NAME, "NRestarts", "ActiveEnterTimestampMonotonic", "ActiveState") == {
+        "NRestarts": "0",
+        "ActiveEnterTimestampMonotonic": since,
+        "ActiveState": "active",
+    }
+    # Its successor speaks to systemd too.
+    fed = daemon.show("WatchdogTimestampMonotonic")
+    wait_until(lambda: daemon.show("WatchdogTimestampMonotonic") != fed, what="the watchdog is fed")
+    wait_until(lambda: "1/1 ready" in daemon.show("StatusText"), what="the status line is kept")
+
+
+# --- the workers end, too ---
+
+
+def test_stop_ends_every_process(box: Box) -> None:
+    daemon = Daemon(box, config("stop"))
+    daemon.start()
+    daemon.systemctl("stop")
+    assert_all_ended(daemon)
+
+
+def test_stop_ends_children_that_left_and_ignore_it(box: Box) -> None:
+    stubborn = 'stop = { drain = "0s", term = "500ms" }'
+    daemon = Daemon(box, config("stop", args="sim-children = 2\nsim-ignore-sigterm = true", pool=stubborn))
+    daemon.start()
+    assert len(daemon.processes()) > 4
+    daemon.systemctl("stop")
+    assert_all_ended(daemon)
+
+
+def test_stop_waits_for_requests_for_longer_than_systemd_would(box: Box) -> None:
+    slow = config("stop", args="sim-token-seconds = 0.1", pool='stop = { drain = "60s", term = "60s" }')
+    daemon = Daemon(box, slow, "TimeoutStopSec=1s")
+    daemon.start()
+    body = json.dumps({"model": "demo", "prompt": "count", "max_tokens": 40, "stream": True, "ignore_eos": True})
+    request = ["curl", "-sfN", "-o", "/run/qvl/answer", "-d", body, "-H", "Content-Type: application/json"]
+    box.exec("systemd-run", "--unit=client", "--remain-after-exit", *request, "http://127.0.0.1:8000/v1/completions")
+    wait_until(lambda: box.exec("test", "-s", "/run/qvl/answer", check=False).returncode == 0, what="a first token")
+    daemon.systemctl("stop")
+    assert_all_ended(daemon)
+    assert b"[DONE]" in box.get("/run/qvl/answer")
+
+
+def test_a_stop_typed_while_the_daemon_replaces_its_code_is_not_lost(box: Box) -> None:
+    daemon = Daemon(box, config("stop"))
+    daemon.start()
+    daemon.qvlctl("daemon", "restart", "--no-wait")
+    daemon.systemctl("stop")
+    assert_all_ended(daemon)
+
+
+@pytest.mark.parametrize("end", ["power_off", "stop"])
+def test_a_boot_brings_back_what_was_wanted(end: str, tmp_path: Path) -> None:
+    with boot(tmp_path / "box", kept=["/var/lib/qvl", "/var/log/qvl"]) as box:
+        daemon = Daemon(box, config(pools=2))
+        daemon.start(workers=2)
+        daemon.qvlctl("stop", "pool1")
+        getattr(box, end)()  # in order, or as if the power failed
+        box.start()
+        daemon = Daemon(box, config(pools=2))
+        daemon.start()
+        assert {each["name"]: (each["wanted"], each["phase"]) for each in daemon.status()["workers"]} == {
+            "pool0-0": ("up", "running"),
+            "pool1-0": ("down", "stopped"),
+        }
+        assert daemon.serves()
+        assert daemon.worker("pool0-0")["restarts"] == 0
+
+
+# --- what belongs to whom ---
+
+
+def test_workers_inherit_nothing_that_was_meant_for_the_daemon(box: Box) -> None:
+    daemon = Daemon(box, config())
+    daemon.start()
+    theirs = daemon.processes() - {daemon.main_pid}
+    assert theirs
+    for pid in theirs:
+        names = {entry.partition(b"=")[0].decode() for entry in box.get(f"/proc/{pid}/environ").split(b"\0")}
+        assert names & MANAGER_VARIABLES == set(), box.read("cat", f"/proc/{pid}/cmdline")
+    daemons = box.get(f"/proc/{daemon.main_pid}/environ")
+    assert b"NOTIFY_SOCKET=" in daemons
+
+
+def test_the_journal_has_the_daemon_by_priority_and_no_worker(box: Box) -> None:
+    daemon = Daemon(box, config(args='sim-fail = "bad-arguments"'))
+    daemon.systemctl("start")
+    wait_until(lambda: daemon.worker("pool0-0")["phase"] == "failed", 30, "the worker is given up")
+    written = box.read("sh", "-c", "cat /var/log/qvl/pool0-0/*")
+    journal = daemon.journal()
+    assert written
+    assert [line for line in written.splitlines() if line.strip() and line in journal] == []
+    errors = daemon.journal("--priority=err")
+    assert re.search(r"→ failed.*worker=pool0-0", errors)
+    assert "started with pid" in journal
+    assert "started with pid" not in errors
 
 
 def test_a_service_user_has_workers_of_its_own(box: Box) -> None:
@@ -212,9 +336,10 @@ def test_a_service_user_has_workers_of_its_own(box: Box) -> None:
     daemon.become_service_user()
     before = daemon.start()
     (worker,) = before.values()
-    assert box.read("stat", "-c", "%U", f"/proc/{worker}") == "qvl"
-    assert box.read("stat", "-c", "%G", "/run/qvl/supervisor.sock", "/run/qvl/view.sock") == "qvl\nqvl-view"
+    assert box.read("stat", "-c", "%U", f"/proc/{worker}", f"/proc/{daemon.main_pid}") == "qvl\nqvl"
+    assert box.read("stat", "-c", "%a %U:%G", SOCKET, "/run/qvl/view.sock") == "660 qvl:qvl\n660 qvl:qvl-view"
+    assert box.read("stat", "-c", "%U", "/run/qvl", "/var/lib/qvl", "/var/log/qvl/pool0-0") == "qvl\nqvl\nqvl"
     daemon.systemctl("restart")
     assert_adopted(daemon, before)
     daemon.systemctl("stop")
-    assert daemon.processes() == set()
+    assert_all_ended(daemon)

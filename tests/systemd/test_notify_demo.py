@@ -103,12 +103,12 @@ def test_a_service_learns_why_it_is_stopped(command: list[str], answer: tuple[st
 
 
 def test_a_start_typed_during_the_stop_brings_it_back(service: Service) -> None:
-    service.drop_in("slow", "[Service]\nExecStop=/bin/sh -c 'until [ -e /run/go ]; do sleep 0.02; done'")
+    service.drop_in("slow", "[Service]\nExecStop=/bin/sh -c 'until [ -e /run/qvl/go ]; do sleep 0.02; done'")
     service.systemctl("start")
     service.systemctl("stop", "--no-block")
     wait_until(lambda: service.state == "deactivating", what="the stop has begun")
     service.systemctl("start", "--no-block")
-    service.box.exec("touch", "/run/go")
+    service.box.exec("touch", "/run/qvl/go")
     wait_until(lambda: answers(service), what="the demo was stopped")
     assert answers(service) == [("'start'", "True")]
     wait_until(lambda: service.state == "active", what="the demo is back")
@@ -129,7 +129,8 @@ TimeoutStopSec=infinity
 """A service whose stop doesn't end, so that a shutdown waits for it and the journal can still be read."""
 
 
-def test_a_shutdown_is_a_stop(service: Service) -> None:
+def test_a_shutdown_is_a_stop(fresh_box: Box) -> None:
+    service = Service(fresh_box, DEMO)
     service.box.put(HELD, "/etc/systemd/system/held.service")
     service.box.exec("systemctl", "start", "held.service")
     service.systemctl("start")
