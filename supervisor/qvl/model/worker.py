@@ -97,6 +97,8 @@ class Process(msgspec.Struct, frozen=True):
     """Absolute offset in the worker's log at which this run begins."""
     nccl_port: int | None = None
     tmpdir: str = ""
+    run: str = ""
+    """A word of this run alone, which the whole tree has in its environment as QVL_RUN."""
 
 
 class DeadlineKind(StrEnum):
