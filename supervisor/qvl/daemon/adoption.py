@@ -7,22 +7,21 @@ import msgspec
 from qvl.core.lifecycle import resume
 from qvl.daemon import clock
 from qvl.daemon.ending import RUN, variable
-from qvl.daemon.launcher import Launcher, process_of
+from qvl.daemon.launcher import process_of
 from qvl.daemon.store import RecordFile
 from qvl.daemon.supervisor import Supervisor
 from qvl.model.spec import Engine, EngineKind, Launch, WorkerSpec
 from qvl.model.worker import Phase, Process, Wanted, WorkerRecord
 from qvl.shim import proc
 from qvl.shim.client import read_record
+from qvl.shim.records import ShimRecord
 
 
-def adopt_all(
-    supervisor: Supervisor, launcher: Launcher, records: Mapping[str, RecordFile], specs: Mapping[str, WorkerSpec]
-) -> None:
+def adopt_all(supervisor: Supervisor, records: Mapping[str, RecordFile], specs: Mapping[str, WorkerSpec]) -> None:
     """In one turn of the loop: every record becomes a worker again; those that are configured no more are stopped."""
     for name, file in {**_without_record(supervisor, records), **records}.items():
         spec = specs.get(name)
-        _adopt(supervisor, launcher, file, spec or _leftover_spec(file))
+        _adopt(supervisor, file, spec or _leftover_spec(file))
         if spec is None:
             supervisor.remove(name)
     for name, spec in specs.items():
@@ -30,7 +29,7 @@ def adopt_all(
             supervisor.enter(spec)
 
 
-def _adopt(supervisor: Supervisor, launcher: Launcher, file: RecordFile, spec: WorkerSpec) -> None:
+def _adopt(supervisor: Supervisor, file: RecordFile, spec: WorkerSpec) -> None:
     record = file.record
     bundle = supervisor.store.bundle(record.name)
     same_boot = file.boot_id == proc.boot_id()
@@ -68,13 +67,13 @@ def _without_record(supervisor: Supervisor, records: Mapping[str, RecordFile]) -
     found = {}
     for name in supervisor.store.bundles():
         shim = read_record(supervisor.store.bundle(name)) if name not in records else None
-        if shim is not None and shim.boot_id == proc.boot_id() and proc.is_alive(shim.shim_pid, shim.shim_start):
+        if shim is not None and shim.boot_id == proc.boot_id() and _lives(shim):
             record = WorkerRecord(name=name, pool=name.rpartition("-")[0], wanted=Wanted.UP)
             found[name] = RecordFile(shim.boot_id, record)
     return found
 
 
-def _lives(process: Process) -> bool:
+def _lives(process: Process | ShimRecord) -> bool:
     """A dead shim with a living worker counts: what is left of it is ended by whoever follows its link."""
     return proc.is_alive(process.shim_pid, process.shim_start) or proc.is_alive(process.pid, process.pid_start)
 

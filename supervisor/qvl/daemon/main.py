@@ -192,7 +192,7 @@ class Daemon:
             lambda: _mend(supervisor),
         ]
         loop_task = group.create_task(supervisor.run())
-        await supervisor.ask(lambda: adopt_all(supervisor, launcher, store.load_records(), configuration.first_fleet()))
+        await supervisor.ask(lambda: adopt_all(supervisor, store.load_records(), configuration.first_fleet()))
         answering = asyncio.Event()
         server_task = group.create_task(server.serve(answering.set))
         await answering.wait()
