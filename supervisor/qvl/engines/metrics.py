@@ -1,10 +1,14 @@
-"""Engine figures from a Prometheus text: the few that we show, summed over labels that differ between versions.
+"""Engine figures from a Prometheus text: the few that we show, put together over labels that differ between versions.
 
-SGLang's names are of 0.4.9 to 0.5.23. `gen_throughput` and `token_usage` go stale when a worker is idle, so rates come
-from counters. The text is tens of kilobytes; only lines of wanted metrics reach the parser.
+SGLang's names are of 0.4.9 to 0.5.23. Three traps of its metrics are known here. `generation_tokens_total` grows only
+when a request ends, so the rate comes from the scheduler's own counter, or where there is none from its gauge. Gauges
+keep their last value while the engine is idle. With `--enable-metrics-for-all-schedulers` each rank of a group tells
+the same, and with priorities the total stands beside its parts; neither may be added up.
+The text is tens of kilobytes; only lines of wanted metrics reach the parser.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -18,6 +22,7 @@ _GAUGES = {
     "sglang:token_usage": "kv_usage",
     "sglang:cache_hit_rate": "cache_hit_rate",
     "sglang:spec_accept_length": "accept_length",
+    "sglang:gen_throughput": "throughput",
 }
 _COUNTERS = {
     "sglang:generation_tokens_total": "tokens",
@@ -27,7 +32,9 @@ _COUNTERS = {
 }
 _TTFT = "sglang:time_to_first_token_seconds_bucket"
 _WANTED = tuple((*_GAUGES, *_COUNTERS, _TTFT))
-_SUMMED = ("running", "queued")
+_SUMMED = ("running", "queued", "throughput")
+_RANKS = ("tp_rank", "pp_rank", "moe_ep_rank")
+"""Labels of processes that do the same work together. `dp_rank` is none: its processes share the requests."""
 
 
 class EngineSample(msgspec.Struct, frozen=True):
@@ -46,22 +53,31 @@ class EngineSample(msgspec.Struct, frozen=True):
 def parse(text: str, at: float) -> EngineSample:
     """ValueError where it is no Prometheus text."""
     lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
-    gauges: dict[str, float] = {}
-    counters: dict[str, float] = {}
+    shares: dict[str, dict[frozenset[tuple[str, str]], float]] = defaultdict(dict)
     ttft: dict[float, float] = {}
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for sample in family.samples:
-            if not math.isfinite(sample.value):
+            if not math.isfinite(sample.value) or sample.labels.get("priority"):
                 continue
-            if name := _GAUGES.get(sample.name):
-                old = gauges.get(name, 0.0)
-                gauges[name] = old + sample.value if name in _SUMMED else max(old, sample.value)
-            elif name := _COUNTERS.get(sample.name):
-                counters[name] = counters.get(name, 0.0) + sample.value
-            elif sample.name == _TTFT:
+            if sample.name == _TTFT:
                 bound = float(sample.labels["le"])
                 ttft[bound] = ttft.get(bound, 0.0) + sample.value
+            elif name := _name(sample.name, sample.labels):
+                group = frozenset(label for label in sample.labels.items() if label[0] not in _RANKS)
+                shares[name][group] = max(shares[name].get(group, sample.value), sample.value)
+    gauges, counters = {}, {}
+    for name, values in shares.items():
+        if name not in _GAUGES.values():
+            counters[name] = sum(values.values())
+        else:
+            gauges[name] = sum(values.values()) if name in _SUMMED else max(values.values())
     return EngineSample(at, gauges, counters, ttft)
+
+
+def _name(metric: str, labels: Mapping[str, str]) -> str | None:
+    if metric == "sglang:realtime_tokens_total" and labels.get("mode") == "decode":
+        return "decoded"
+    return _GAUGES.get(metric) or _COUNTERS.get(metric)
 
 
 def progressed(old: EngineSample | None, new: EngineSample) -> bool:
@@ -73,21 +89,30 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
     """What to show: gauges of the newest scrape, the token rate since the one before, latencies of the whole window."""
     new = window[-1]
     old = window[-2] if len(window) > 1 else None
-    rate = None
-    if old is not None and new.at > old.at:
-        rate = max(0.0, new.counters.get("tokens", 0.0) - old.counters.get("tokens", 0.0)) / (new.at - old.at)
     recent = _delta(window[0].ttft, new.ttft)
     running, queued = new.gauges.get("running"), new.gauges.get("queued")
+    usage = new.gauges.get("kv_usage")
+    rate = _rate(old, new)
     return WorkerMetrics(
         running=None if running is None else int(running),
         queued=None if queued is None else int(queued),
         tokens_per_s=None if rate is None else round(rate, 1),
-        kv_usage=_rounded(new.gauges.get("kv_usage")),
+        kv_usage=0.0 if usage is not None and running == 0 else _rounded(usage),
         cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate")),
-        accept_length=_rounded(new.gauges.get("accept_length") or None),  # 0 where nothing is speculated
+        accept_length=_rounded(new.gauges.get("accept_length") or None),  # 0: nothing is speculated
         ttft_p50_s=_rounded(quantile(recent, 0.5)),
         ttft_p95_s=_rounded(quantile(recent, 0.95)),
     )
+
+
+def _rate(old: EngineSample | None, new: EngineSample) -> float | None:
+    """Generated tokens a second."""
+    if "decoded" not in new.counters and "throughput" in new.gauges:
+        return new.gauges["throughput"] if new.gauges.get("running") else 0.0
+    key = "decoded" if "decoded" in new.counters else "tokens"
+    if old is None or new.at <= old.at or key not in new.counters:
+        return None
+    return max(0.0, new.counters[key] - old.counters.get(key, 0.0)) / (new.at - old.at)
 
 
 def _rounded(value: float | None) -> float | None:
