@@ -11,16 +11,16 @@ from qvl.model.event import Frame as WireFrame
 from qvl.model.event import Snapshot
 from qvl.model.worker import Phase
 from rich.console import RenderableType
-from textual._compositor import ChopsUpdate
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from qvl_tui.keys import KEYS, Where, bindings
 from qvl_tui.link import Link, follow
 from qvl_tui.messages import ActWanted, Linked, Received, SwitchWanted
-from qvl_tui.narrow import NarrowUpdate
 from qvl_tui.screens.fleet import FleetScreen
 from qvl_tui.screens.frame import Frame
+from qvl_tui.shadow import Shadow
 from qvl_tui.store import LinkPhase, Store, Topic
 from qvl_tui.theme import DARK, LIGHT
 
@@ -54,6 +54,7 @@ class QvlApp(App[None]):
         self.store = Store(readonly=readonly)
         self.due: set[Topic] = set()
         """What changed since the last picture."""
+        self._shadow = Shadow()
         self.animation_level = "none"
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -64,6 +65,7 @@ class QvlApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_interval(BEAT, self._beat)
+        self.app_resume_signal.subscribe(self, lambda _: self._shadow.forget())
         if not self.is_headless:
             # Asked to end from outside, the terminal is left as it was found.
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -116,8 +118,8 @@ class QvlApp(App[None]):
                 screen.show(topics)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, ChopsUpdate):
-            renderable = NarrowUpdate(renderable)
+        if isinstance(renderable, CompositorUpdate):
+            renderable = self._shadow.narrowed(renderable)
         super()._display(screen, renderable)
 
     def _beat(self) -> None:
@@ -173,6 +175,13 @@ class QvlApp(App[None]):
         from qvl_tui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen())
+
+    def on_resize(self) -> None:
+        self._shadow.forget()
+
+    def action_redraw(self) -> None:
+        self._shadow.forget()
+        self.screen.refresh(layout=True)
 
     def action_theme(self) -> None:
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name

@@ -66,6 +66,7 @@ KEYS: tuple[Key, ...] = (
     Key("log.left", "left", "←", "sideways(-1)", "", "back left", Where.LOG),
     Key("app.help", "question_mark,f1", "?", "app.help", "help", "all keys", Where.EVERYWHERE),
     Key("app.palette", "colon,ctrl+p", ":", "app.command_palette", "", "commands; also Ctrl+P", Where.EVERYWHERE),
+    Key("app.redraw", "ctrl+l", "Ctrl+L", "app.redraw", "", "draw the screen anew", Where.EVERYWHERE),
     Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "dark or light", Where.EVERYWHERE),
     Key("app.quit", "q", "q", "app.leave", "quit", "leave; workers go on", Where.EVERYWHERE),
 )

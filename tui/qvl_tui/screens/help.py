@@ -39,9 +39,9 @@ def _signs() -> list[Line]:
     signs = [READY, *(sign for sign in STATES.values())]
     lines: list[Line] = [(("signs", Tone.STRONG),)]
     for first, second, third in zip_longest(signs[::3], signs[1::3], signs[2::3], fillvalue=None):
-        line: Line = (("  ", Tone.TEXT),)
+        line: Line = ((" ", Tone.TEXT),)
         for sign in filter(None, (first, second, third)):
-            line += ((sign.glyph, sign.tone), (left(f" {sign.word}", 10), Tone.TEXT))
+            line += ((sign.glyph, sign.tone), (left(f" {sign.word}", 11), Tone.TEXT))
         lines.append(line)
     return lines
 

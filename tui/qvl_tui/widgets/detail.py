@@ -42,8 +42,8 @@ def detail_lines(
     for drift in worker.drift:
         lines += _field("drift", drift, width, Tone.WARN)
     if figures := store.shown.metrics.get(worker.name):
-        hits = None if figures.cache_hit_rate is None else f"{figures.cache_hit_rate:.0%} of prompts from cache"
-        accepted = None if figures.accept_length is None else f"{figures.accept_length:.1f} tokens accepted a step"
+        hits = None if not figures.cache_hit_rate else f"{figures.cache_hit_rate:.0%} of prompts from cache"
+        accepted = None if not figures.accept_length else f"{figures.accept_length:.1f} tokens accepted a step"
         for text in filter(None, (hits, accepted)):
             lines += _field("engine", text, width)
     if worker.last_exit:
