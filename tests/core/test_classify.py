@@ -331,6 +331,7 @@ WILD: list[tuple[str, list[str], int | None, int | None, Cause, str]] = [
     ("a crash without words", ["last words"], None, 11, Cause.ENGINE_CRASH, "last words"),
     ("an exit without words", [], 1, None, Cause.UNKNOWN, "exited with 1"),
     ("a code of its own", ["bye"], 4, None, Cause.UNKNOWN, "exited with 4: bye"),
+    ("an end that nobody saw", ["bye"], None, None, Cause.UNKNOWN, "nobody saw it end: bye"),
     ("an end without a reason", ["bye"], 0, None, Cause.EXITED, "exited with 0"),
     ("something failed in Python", in_main("ZeroDivisionError: division by zero"), 1, None, Cause.ENGINE_CRASH, "Zero"),
 ]

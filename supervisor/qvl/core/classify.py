@@ -169,6 +169,8 @@ def _by_exit(code: int | None, signal: int | None, messages: Sequence[_Message])
         return Finding(Cause.ENGINE_CRASH, last or f"killed by signal {signal}")
     if signal is not None:
         return Finding(Cause.KILLED, f"killed by signal {signal}", "something other than qvl sent this signal")
+    if code is None:
+        return Finding(Cause.UNKNOWN, "nobody saw it end" + (f": {last}" if last else ""))
     if code == 2 and last is not None and "error:" in last:
         return Finding(Cause.BAD_ARGUMENTS, last, ARGUMENTS_HINT)
     if code == 0:

@@ -67,7 +67,7 @@ def estimate(start: StartTrack, remembered: Mapping[str, float] | None, now: flo
     at = STEPS.index(start.step)
     share, left = min(elapsed / current, _ALMOST) if current > 0 else 0.0, max(0.0, current - elapsed)
     if start.fraction is not None:
-        if start.step in _BARS and start.fraction > 0:
+        if start.step in _BARS and start.fraction >= 0.01:
             share, left = start.fraction, elapsed * (1 / start.fraction - 1)
         else:
             share = max(share, start.fraction)
