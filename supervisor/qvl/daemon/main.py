@@ -30,12 +30,13 @@ from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.history import INTERVAL, HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
-from qvl.daemon.logs import set_up_logging
+from qvl.daemon.logs import say, set_up_logging
 from qvl.daemon.notify import Notifier
 from qvl.daemon.options import locate, parse
 from qvl.daemon.prober import Prober
 from qvl.daemon.smoke import smoke
 from qvl.daemon.store import Store
+from qvl.daemon.succession import hold_signals, replace_ourselves, take_signals
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.switching import Switching
 from qvl.daemon.systemd_job import stop_is_restart
@@ -79,18 +80,10 @@ def main(argv: list[str] | None = None) -> None:
         daemon = Daemon(paths, settings)
         again = asyncio.run(daemon.run())
     except QvlError as error:
-        for line in error.message.splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        say(error)
         sys.exit(EX_CONFIG if error.code.wire == "refused" and "configuration" in error.message else 1)
     if again:
-        _replace_ourselves()
-
-
-def _replace_ourselves() -> None:
-    """Run the code that is on disk now, with the same pid: systemd sees no change, children stay ours."""
-    os.execv(sys.executable, [sys.executable, "-m", "qvl.daemon.main", *sys.argv[1:]])
+        replace_ourselves(told_to_stop=daemon.told_to_stop)
 
 
 class Daemon:
@@ -103,6 +96,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._again = False
+        self.told_to_stop = False
 
     async def run(self) -> bool:
         """True where the code is to be replaced and run anew."""
@@ -222,10 +216,12 @@ class Daemon:
             loop.add_signal_handler(sig, self._asked_to_stop)
         self._hangups: asyncio.Queue[None] = asyncio.Queue()
         loop.add_signal_handler(signal.SIGHUP, self._hangups.put_nowait, None)
+        take_signals()
 
     def _asked_to_stop(self) -> None:
-        if self._stop.is_set():
+        if self.told_to_stop:
             self._force.set()
+        self.told_to_stop = True
         self._stop.set()
 
     def _restart(self) -> None:
@@ -261,6 +257,9 @@ class Daemon:
         for task in background:
             task.cancel()
         settings = configuration.applied.supervisor if configuration.applied is not None else self._settings
+        self._again = self._again and not self.told_to_stop
+        if self._again:
+            hold_signals()
         leaving = self._again or settings.on_stop == "leave" or await asyncio.to_thread(lambda: bool(stop_is_restart()))
         if leaving:
             journal.publish("daemon", "qvl-supervisor goes, workers go on serving")
