@@ -13,8 +13,8 @@ NAME = "qvl-supervisor.service"
 INSTALLED = f"/etc/systemd/system/{NAME}"
 GROUP = f"/sys/fs/cgroup/system.slice/{NAME}"
 
-# A stop by KillMode=process would be the daemon's own affair, and may leave workers. The kernel ends both the daemon and
-# what a start, scheduled meanwhile, has brought. Whatever is in that group is this box's service, and nothing else.
+# A stop by KillMode=process would be the daemon's own affair, and may leave workers. The kernel ends whatever is in the
+# service's group of this box, and then what a start that was scheduled meanwhile has brought.
 _REMOVE = """
 end() { [ ! -e "$2/cgroup.kill" ] || echo 1 >"$2/cgroup.kill"; }
 end "$@"

@@ -9,11 +9,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-
 from qvl.client.documents import StatusDoc, WorkerDoc
 from qvl.client.sync import Client
 from qvl.daemon.notify import MANAGER_VARIABLES
 from qvl.model.error import QvlError
+
 from tests.support import wait_until
 from tests.systemd.box import Box
 from tests.systemd.conftest import boot
@@ -26,7 +26,7 @@ SOCKET = "/run/qvl/supervisor.sock"
 
 
 def config(on_stop: str = "stop", pools: int = 1, args: str = "", pool: str = "") -> str:
-    """A configuration with one simulated worker in each pool. `args`: lines for the profile's; `pool`: for each pool."""
+    """A configuration with one simulated worker in each pool. `args`: lines for the profile's, `pool`: each pool's."""
     head = f"""\
 [supervisor]
 gpus = "simulated:4"
@@ -276,10 +276,14 @@ def test_stop_waits_for_requests_for_longer_than_systemd_would(box: Box) -> None
     assert b"[DONE]" in box.get("/run/qvl/answer")
 
 
-def test_a_stop_typed_while_the_daemon_replaces_its_code_is_not_lost(box: Box) -> None:
+@pytest.mark.parametrize("when", ["at once", "without handlers"])
+def test_a_stop_typed_while_the_daemon_replaces_its_code_is_not_lost(when: str, box: Box) -> None:
     daemon = Daemon(box, config("stop"))
     daemon.start()
     daemon.qvlctl("daemon", "restart", "--no-wait")
+    if when == "without handlers":
+        # The last thing that the old code does. The new one has its imports to do, and SIGTERM would end it.
+        wait_until(lambda: not box.outside(SOCKET).exists(), what="the socket is gone")
     daemon.systemctl("stop")
     assert_all_ended(daemon)
 
@@ -299,7 +303,6 @@ def test_a_boot_brings_back_what_was_wanted(end: str, tmp_path: Path) -> None:
             "pool1-0": ("down", "stopped"),
         }
         assert daemon.serves()
-        assert daemon.worker("pool0-0")["restarts"] == 0
 
 
 # --- what belongs to whom ---
@@ -317,17 +320,22 @@ def test_workers_inherit_nothing_that_was_meant_for_the_daemon(box: Box) -> None
     assert b"NOTIFY_SOCKET=" in daemons
 
 
-def test_the_journal_has_the_daemon_by_priority_and_no_worker(box: Box) -> None:
+def test_what_workers_write_is_not_in_the_journal(box: Box) -> None:
+    daemon = Daemon(box, config())
+    daemon.start()
+    written = box.read("sh", "-c", "cat /var/log/qvl/pool0-0/*").splitlines()
+    assert len(written) > 10
+    journal = daemon.journal()
+    assert [line for line in written if line.strip() and line in journal] == []
+
+
+def test_the_journal_knows_errors_from_news(box: Box) -> None:
     daemon = Daemon(box, config(args='sim-fail = "bad-arguments"'))
     daemon.systemctl("start")
     wait_until(lambda: daemon.worker("pool0-0")["phase"] == "failed", 30, "the worker is given up")
-    written = box.read("sh", "-c", "cat /var/log/qvl/pool0-0/*")
-    journal = daemon.journal()
-    assert written
-    assert [line for line in written.splitlines() if line.strip() and line in journal] == []
     errors = daemon.journal("--priority=err")
     assert re.search(r"→ failed.*worker=pool0-0", errors)
-    assert "started with pid" in journal
+    assert "started with pid" in daemon.journal()
     assert "started with pid" not in errors
 
 
