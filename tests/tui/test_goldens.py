@@ -28,9 +28,11 @@ def test_a_screen_looks_as_it_did(name: str) -> None:
     async def scenario() -> None:
         async with terminal(FakeLink(*frames), size) as t:
             await t.press(*keys)
+            # The last column may hold a scrollbar, which Textual draws when it has the time.
+            picture = "".join(f"{line[: size[0] - 1].rstrip()}\n" for line in t.lines)
             path = HOME / f"{name}.txt"
             if os.environ.get("QVL_GOLDENS") == "write":
-                path.write_text(t.text + "\n", encoding="utf-8")
-            assert t.text + "\n" == path.read_text(encoding="utf-8")
+                path.write_text(picture, encoding="utf-8")
+            assert picture == path.read_text(encoding="utf-8")
 
     scenario()
