@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,6 +252,20 @@ def test_a_working_client_may_take_its_time(hasty: Served) -> None:
         assert read_all(other) == b"", "the one that says nothing is cut off meanwhile"
         hasty.call(gate.set)
         assert parse(read_all(sock)).status == 202
+
+
+def test_a_kept_connection_may_grow_old(hasty: Served) -> None:
+    """Each request has its own patience: together they take several times as much."""
+    with connect(hasty.socket) as sock:
+        for _ in range(15):
+            sock.sendall(request_bytes("GET", "/v1/version"))
+            answer = bytearray()
+            while not answer.endswith(b"}"):
+                piece = sock.recv(65536)
+                assert piece, "cut off"
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            time.sleep(0.13)  # the age itself; out of step with the server's looks
 
 
 def test_many_clients_at_once(served: Served) -> None:

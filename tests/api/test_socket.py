@@ -50,16 +50,73 @@ def test_is_open_to_owner_and_group_whatever_the_umask(path: Path) -> None:
         listener.close()
 
 
+# Binds sys.argv[1], and stops between bind and chmod, where the interpreter's audit events let us look.
+HALFWAY = """
+import os, stat, sys
+from pathlib import Path
+from qvl.api.socket import Group, listen
+from qvl.model.error import QvlError
+
+path, pause = Path(sys.argv[1]), sys.argv[2] == "pause"
+
+def watch(event, arguments):
+    if event == "os.chmod" and str(arguments[0]) == str(path):
+        print("born", oct(stat.S_IMODE(os.stat(path).st_mode)), flush=True)
+        if pause:
+            sys.stdin.readline()
+    elif event == "fcntl.flock":
+        print("locks", flush=True)
+
+os.umask(0)
+sys.addaudithook(watch)
+try:
+    listener = listen(path, Group("qvl-no-such-group"))
+    print("won", flush=True)
+    sys.stdin.readline()
+    listener.close()
+except QvlError as error:
+    print(error.message, flush=True)
+"""
+
+
+def halfway(path: Path, pause: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HALFWAY, str(path), pause]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def said(daemon: subprocess.Popen[str], word: str) -> str:
+    assert daemon.stdout is not None
+    while line := daemon.stdout.readline():
+        if word in line:
+            return line.strip()
+    raise AssertionError(f"never said {word}")
+
+
+def go_on(daemon: subprocess.Popen[str]) -> None:
+    assert daemon.stdin is not None
+    daemon.stdin.write("\n")
+    daemon.stdin.flush()
+
+
 def test_a_socket_is_born_closed_to_others(path: Path) -> None:
-    """The claim that `_bind` rests on: the mode of the unbound socket is the mode of the new file."""
-    old = os.umask(0)
-    try:
-        with socket.socket(socket.AF_UNIX) as sock:
-            os.fchmod(sock.fileno(), 0o600)
-            sock.bind(str(path))
-            assert mode(path) == 0o600
-    finally:
-        os.umask(old)
+    """Not even under umask 0 is there a moment in which anybody can connect."""
+    with halfway(path, "run") as daemon:
+        assert said(daemon, "born") == "born 0o600"
+        go_on(daemon)
+
+
+def test_of_two_that_start_together_one_waits_for_the_other(path: Path) -> None:
+    """A socket that is bound and does not listen yet looks stale; it must not be taken for it."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with halfway(path, "pause") as first:
+        said(first, "born")
+        with halfway(path, "run") as second:
+            said(second, "locks")
+            go_on(first)
+            said(first, "won")
+            assert said(second, "served") == f"{path} is already served by pid {first.pid}"
+        go_on(first)
 
 
 @pytest.mark.usefixtures("umask")
@@ -192,32 +249,3 @@ def test_close_removes_its_own_socket_only(path: Path) -> None:
     assert path.is_socket(), "the socket of the second server was removed"
     second.close()
     assert not path.exists()
-
-
-def test_two_that_start_together_do_not_both_win(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    script = (
-        "import sys, time; from pathlib import Path; from qvl.api.socket import Group, listen\n"
-        "from qvl.model.error import QvlError\n"
-        "sys.stdin.readline()\n"
-        "try: found = listen(Path(sys.argv[1]), Group('qvl-no-such-group')); print('won', flush=True)\n"
-        "except QvlError as error: print(error.message, flush=True)\n"
-        "sys.stdin.readline()\n"
-    )
-    command = [sys.executable, "-c", script, str(path)]
-    daemons = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    try:
-        for daemon in daemons:
-            assert daemon.stdin is not None
-            daemon.stdin.write("go\n")
-            daemon.stdin.flush()
-        said = []
-        for daemon in daemons:
-            assert daemon.stdout is not None
-            said.append(daemon.stdout.readline().strip())
-        assert said.count("won") == 1, said
-        assert sum("already served by pid" in line for line in said) == 2, said
-    finally:
-        for daemon in daemons:
-            daemon.communicate("done\n")

@@ -262,12 +262,34 @@ def test_closing_waits_for_nobody(tmp_path: Path) -> None:
         wait_until(lambda: served.server.streams == 1 and served.server.connections == 2, what="both are there")
         took = asyncio.run_coroutine_threadsafe(close(served.server), served.loop).result(10)
         assert took < 2.5
-        assert served.server.connections == 0
+        assert (served.server.connections, served.server.streams) == (0, 0)
+        wait_until(lambda: served.server.tasks == 0, what="the act is given up")
         again = asyncio.run_coroutine_threadsafe(close(served.server), served.loop).result(10)
         assert again < 0.1
     stuck.close()
     assert read_all(acting) == b""
     acting.close()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_closing_forgets_nobody_at_the_door(tmp_path: Path, turns: int) -> None:
+    """Connections that come in while the server closes, at each turn of the loop, are closed as well."""
+
+    async def close(server: ApiServer, path: Path) -> tuple[float, list[socket.socket]]:
+        late = [connect(path) for _ in range(20)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        begun = time.monotonic()
+        await server.close()
+        return time.monotonic() - begun, late
+
+    with serve(FakeControl(), tmp_path / "supervisor.sock") as served:
+        closing = close(served.server, served.socket)
+        took, late = asyncio.run_coroutine_threadsafe(closing, served.loop).result(10)
+        assert took < 1.4
+        for sock in late:
+            assert read_all(sock) == b""
+            sock.close()
 
 
 def test_closing_lets_an_answer_under_way_finish(tmp_path: Path) -> None:

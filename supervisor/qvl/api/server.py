@@ -95,10 +95,10 @@ class ApiServer:
             ready()
             await self._closing.wait()
         finally:
-            for server in servers:
-                server.close()
-            await self._part()
-            self._closed.set()
+            try:
+                await self._part(servers)
+            finally:
+                self._closed.set()
 
     async def close(self) -> None:
         """End streams, let answers under way finish for a moment, then drop what is left. Takes 2 s at most."""
@@ -109,8 +109,15 @@ class ApiServer:
     def _last_closed(self) -> None:
         self._empty.set()
 
-    async def _part(self) -> None:
+    async def _part(self, servers: Sequence[asyncio.Server]) -> None:
         self._shared.closing = True
+        # Server.close() leaves those hanging that it has accepted and not yet handed to a protocol. So first nothing
+        # more is accepted, and what was is handed on in one turn of the loop.
+        for listener in self._listeners[: len(servers)]:
+            asyncio.get_running_loop().remove_reader(listener.sock)
+        await asyncio.sleep(0)
+        for server in servers:
+            server.close()
         self._streams.end()
         for connection in self._connections():
             connection.leave()

@@ -22,7 +22,8 @@ from qvl.model.error import ErrorCode, QvlError
 MAX_PATH = 107
 """Bytes of a unix socket's path: `sun_path` holds 108 with the closing NUL (unix(7))."""
 MODE = 0o660
-BACKLOG = 256
+BACKLOG = 1024
+"""More than are ever served at once: a full backlog answers EAGAIN, which asyncio clients take for a connection."""
 _LOCK_SECONDS = 1.0
 
 
