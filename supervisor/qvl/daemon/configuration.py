@@ -335,6 +335,7 @@ class Configuration:
         for note in placed.notes:
             log.warning("%s", note)
         self.pools = {pool.name: pool for pool in placed.pools}
+        self._supervisor.forget_pools(config.pools)
         self._write(lambda: self._state.save_applied(config))
 
     def _forget_rejection(self) -> None:

@@ -9,7 +9,7 @@ attends to them exactly as the one that started them did.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -155,6 +155,13 @@ class Supervisor:
         worker.removing = True
         self._feed(name, StopAsked())
         self._forget_if_done(worker)
+
+    def forget_pools(self, known: Collection[str]) -> None:
+        """Keep the will for pools that are `known` only: one that comes back later begins anew."""
+        kept = {pool: wanted for pool, wanted in self.pool_wanted.items() if pool in known}
+        if kept != self.pool_wanted:
+            self.pool_wanted = kept
+            self.store.save_pools(kept)
 
     def feed(self, name: str, event: Input) -> None:
         """An input from within a turn."""
