@@ -62,11 +62,12 @@ class Subscription:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                yield Lost(lost)
-            while self._frames:
-                yield self._frames.popleft()
+            while self._frames or self._lost:
+                if self._lost:
+                    lost, self._lost = self._lost, 0
+                    yield Lost(lost)
+                else:
+                    yield self._frames.popleft()
             if self._change is not None:
                 change, self._change = self._change, None
                 yield change

@@ -109,7 +109,9 @@ class Prober:
         *,
         moved: bool,
     ) -> Observation:
-        busy = sample is not None and sample.busy
+        # A server that is too busy to tell its figures is as busy as it was when it told them last.
+        last = sample or (worker.window[-1] if worker.window else None)
+        busy = last is not None and last.busy
         answered, detail = sample is not None, "no answer from /metrics"
         if sample is None:
             # A server of which we know no figures may be busy for as long as its owner says.
