@@ -18,8 +18,9 @@ class Where(StrEnum):
 class Key:
     id: str
     keys: str
-    """Names of Textual, comma-separated; the first that `shown` does not replace is what people are told."""
+    """Textual's names, comma-separated."""
     shown: str
+    """What people are told to press."""
     action: str
     label: str
     """One word for the footer; empty: not in the footer."""
