@@ -1,7 +1,7 @@
 """The unit of this checkout, installed in a box, what a test asks of it, and how it is taken away again."""
 
-import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +44,7 @@ class Service:
     def __init__(self, box: Box, command: Sequence[str | Path] = (), settings: str = "") -> None:
         """`command` takes the daemon's place; `settings`: more lines for [Service]."""
         self.box = box
-        # A box is shared: what the journal has from before is another test's.
-        box.exec("journalctl", "--sync")
-        self._since = re.findall(r"-- cursor: (\S+)", box.read("journalctl", "-n1", "--show-cursor"))[0]
+        self._since = time.time()
         box.put(FOLDER / NAME, INSTALLED)
         instead = f"ExecStart=\nExecStart={' '.join(map(str, command))}\n" if command else ""
         self.drop_in("test", f"[Service]\n{instead}{settings}\n")
@@ -104,5 +102,5 @@ class Service:
         return processes(self.box)
 
     def journal(self, *options: str) -> str:
-        """What the daemon logged, and systemd about it."""
-        return self.box.journal(NAME, f"--after-cursor={self._since}", *options)
+        """What the daemon logged, and systemd about it, since this test has it: others had the box before."""
+        return self.box.journal(NAME, f"--since=@{self._since:.6f}", *options)
