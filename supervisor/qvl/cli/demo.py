@@ -165,9 +165,9 @@ def complete(port: int, model: str, *, prompt_words: int, tokens: int) -> None:
 
 @contextmanager
 def demo_home(given: Path | None = None) -> Iterator[Home]:
-    """`given`: a configuration to show instead of the demo's own. Sockets have short paths: a deep TMPDIR isn't used."""
+    """`given`: a configuration to show instead of the demo's own."""
     root = tempfile.gettempdir()
-    if len(os.fsencode(root)) > LONGEST_TMP:
+    if len(os.fsencode(root)) > LONGEST_TMP:  # sockets have short paths
         root = "/tmp"
     directory = Path(tempfile.mkdtemp(prefix="qvl-demo-", dir=root))
     try:
