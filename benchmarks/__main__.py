@@ -1,7 +1,9 @@
 """`python -m benchmarks [NAME...] [--quick] [--json FILE] [--markdown FILE]`"""
 
 import argparse
+import difflib
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +23,8 @@ MEASUREMENTS: dict[str, Measure] = {
 
 def main() -> int:
     options = _parse()
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, _leave)  # by way of the lab, which ends what runs
     scale = TINY if options.tiny else QUICK if options.quick else FULL
     sides: list[Side] = [Qvl()]
     if options.only != [QVL]:
@@ -56,14 +60,23 @@ def _parse() -> argparse.Namespace:
         description="Measure qvl beside supervisord and circus, which are installed below .cache/ for it.",
         epilog=f"Measurements: {', '.join(MEASUREMENTS)}; without a name, all of them (about six minutes).",
     )
-    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help="measure only these")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="measure only these")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, in less than 90 s")
     parser.add_argument("--only", action="append", choices=[QVL, SUPERVISORD, CIRCUS], help="leave the others out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the document")
     parser.add_argument("--scratch", type=Path, metavar="DIR", default=Path("/tmp"), help="where to work (/tmp)")
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # the test suite's
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in MEASUREMENTS:
+            nearest = difflib.get_close_matches(name, MEASUREMENTS, 1)
+            parser.error(f"no measurement {name}" + (f"; {nearest[0]} is the nearest" if nearest else ""))
+    return options
+
+
+def _leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _say(line: str) -> None:
@@ -71,4 +84,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -5,6 +5,7 @@ The peers take part where an earlier run of the benchmarks has installed them: a
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.peers import CACHE, CIRCUS, QVL, SUPERVISORD, is_installed
 from benchmarks.report import Row
+from tests.support import wait_until
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SIDES = [QVL, SUPERVISORD, CIRCUS] if is_installed(CACHE) else [QVL]
@@ -21,15 +23,16 @@ QVL_ALONE = {"shim"}
 
 
 def processes_below(root: Path) -> list[str]:
-    """The command lines that name a path below `root`."""
+    """The command lines of processes that have to do with `root`, by argument, environment or working directory."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 line = (entry / "cmdline").read_bytes()
+                told = line + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
             except OSError:
                 continue
-            if os.fsencode(root) in line:
+            if os.fsencode(root) in told:
                 found.append(line.replace(b"\0", b" ").decode(errors="replace"))
     return found
 
@@ -68,7 +71,22 @@ def test_unknown_name_is_refused() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "respwan" in done.stderr
+    assert done.stderr.endswith("no measurement respwan; respawn is the nearest\n")
+
+
+def test_asked_to_end_it_leaves_nothing(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "idle", "--quick", "--only", QVL, "--scratch", str(tmp_path)],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        wait_until(lambda: len(list(tmp_path.glob("*/*/log/*/current.log"))) == 8, 60, "eight workers with a log")
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+    assert processes_below(tmp_path) == []
 
 
 def test_ratio_is_above_one_where_qvl_is_better() -> None:
