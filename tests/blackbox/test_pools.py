@@ -89,7 +89,7 @@ def test_without_gpus(tmp_path: Path) -> None:
 
 def test_no_pools_at_all(tmp_path: Path) -> None:
     with Daemon(tmp_path) as daemon:
-        daemon.write("# nothing yet\n")
+        daemon.write('[supervisor]\ngpus = "simulated:4"\n')
         daemon.start()
         assert (daemon.status["pools"], daemon.status["workers"]) == ([], [])
         daemon.write(daemon.config)
