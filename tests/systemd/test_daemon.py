@@ -271,7 +271,9 @@ def test_stop_waits_for_requests_for_longer_than_systemd_would(box: Box) -> None
     request = ["curl", "-sfN", "-o", "/run/qvl/answer", "-d", body, "-H", "Content-Type: application/json"]
     box.exec("systemd-run", "--unit=client", "--remain-after-exit", *request, "http://127.0.0.1:8000/v1/completions")
     wait_until(lambda: box.exec("test", "-s", "/run/qvl/answer", check=False).returncode == 0, what="a first token")
-    daemon.systemctl("stop")
+    daemon.systemctl("stop", "--no-block")
+    wait_until(lambda: daemon.show("StatusText") == "stopping, 1 of 1 workers left", what="the status line tells")
+    wait_until(lambda: daemon.state != "deactivating", 30, "it has stopped")
     assert_all_ended(daemon)
     assert b"[DONE]" in box.get("/run/qvl/answer")
 

@@ -64,6 +64,9 @@ GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
 LOOK_FOR_CARDS = 15.0
 """Seconds between looks for cards on a host that shows none."""
 
+PATIENCE = 30.0
+"""Seconds that systemd waits for the next sign of life while workers end."""
+
 SIMULATED = "simulated-gpus"
 SECRETS = "secrets"
 """Beside the sockets: /run is in memory."""
@@ -96,6 +99,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._again = False
+        self._ending = False
         self.told_to_stop = False
 
     async def run(self) -> bool:
@@ -181,7 +185,7 @@ class Daemon:
         supervisor.on_change = tell
         supervisor.on_tick += [
             self._notifier.watchdog,
-            lambda: self._notifier.status(control.headline()),
+            lambda: self._tell_systemd(supervisor, control),
             attendant.reap,
             lambda: _mend(supervisor),
         ]
@@ -268,15 +272,15 @@ class Daemon:
             return
         journal.publish("daemon", "qvl-supervisor stops, and its workers with it")
         self._notifier.stopping("stopping the workers")
+        self._ending = True
+        self._notifier.extend_timeout(PATIENCE)
         for name in list(supervisor.workers):
             supervisor.post(name, HoldAsked())
         async with asyncio.TaskGroup() as group:
             force = group.create_task(self._hurry(supervisor))
-            extend = group.create_task(self._extend(supervisor))
             for name in list(supervisor.workers):
                 await supervisor.until(name, lambda w: w is None or w.record.phase in (Phase.STOPPED, Phase.FAILED))
             force.cancel()
-            extend.cancel()
 
     async def _hurry(self, supervisor: Supervisor) -> None:
         """Each further signal ends patience: of those that drain, then of those that were asked politely."""
@@ -287,13 +291,14 @@ class Daemon:
                 if worker.record.deadline is not None:
                     supervisor.post(worker.name, DeadlinePassed(worker.record.deadline.kind))
 
-    async def _extend(self, supervisor: Supervisor) -> None:
-        """Tell systemd, for as long as workers take, that this is no hang."""
-        while True:
-            self._notifier.extend_timeout(30)
-            left = sum(worker.record.phase.has_process for worker in supervisor.workers.values())
-            self._notifier.status(f"stopping, {left} workers to go")
-            await asyncio.sleep(5)
+    def _tell_systemd(self, supervisor: Supervisor, control: DaemonControl) -> None:
+        """How it is; and for as long as workers take to end, that this is no hang."""
+        if not self._ending:
+            self._notifier.status(control.headline())
+            return
+        left = sum(worker.record.phase.has_process for worker in supervisor.workers.values())
+        self._notifier.status(f"stopping, {left} of {len(supervisor.workers)} workers left")
+        self._notifier.extend_timeout(PATIENCE)
 
     def _listen(self, sockets: contextlib.ExitStack) -> tuple[Listener, Listener]:
         listeners = []

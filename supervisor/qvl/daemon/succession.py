@@ -28,4 +28,6 @@ def replace_ourselves(*, told_to_stop: bool) -> NoReturn:
     hold_signals()
     if told_to_stop:
         os.kill(os.getpid(), signal.SIGTERM)
+    if os.access(sys.argv[0], os.X_OK):  # the installed script, after which the process is named in ps and systemctl
+        os.execv(sys.argv[0], sys.argv)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
