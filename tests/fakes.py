@@ -138,7 +138,7 @@ class FakeControl:
         self._known(worker, [found.name for found in self.state.workers], "worker")
         return self.logs.get(worker, LogSource(Path(os.devnull).parent / "no-such-log", ()))
 
-    def history(self) -> History:
+    def history(self, last: int | None) -> History:
         return History(
             interval_s=5.0,
             at=[1000.0, 1005.0, 1010.0],

@@ -51,7 +51,7 @@ def test_typed_calls(tmp_path: Path) -> None:
     async def scene(client: Client, served: Served) -> None:
         control = served.control
         assert await client.status() == control.state
-        assert await client.history() == control.history()
+        assert await client.history() == control.history(None)
         assert await client.profiles() == control.profiles()
         assert await client.profile("eagle3") == control.profile("eagle3")
         assert await client.version() == await control.version()

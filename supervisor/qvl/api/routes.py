@@ -28,6 +28,10 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     changes: Annotated[bool, Meta(description="add `change` frames: new figures, not numbered")] = False
 
 
+class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    last: Annotated[int, Meta(ge=1, description="only the newest so many samples")] | None = None
+
+
 class SwitchBackQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cancel: Annotated[bool, Meta(description="cancel the transaction under way instead")] = False
 
@@ -87,8 +91,8 @@ async def apply_plan(call: Call, id: str) -> Accepted:
     return await call.control.apply(id, actor=call.actor)
 
 
-async def history(call: Call) -> History:
-    return call.control.history()
+async def history(call: Call, query: HistoryQuery) -> History:
+    return call.control.history(query.last)
 
 
 async def profiles(call: Call) -> tuple[ProfileInfo, ...]:

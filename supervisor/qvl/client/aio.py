@@ -73,8 +73,9 @@ class Client:
     async def status(self) -> Status:
         return await self._get("/v1/status", Status)
 
-    async def history(self) -> History:
-        return await self._get("/v1/history", History)
+    async def history(self, last: int | None = None) -> History:
+        """The newest `last` samples, all for None."""
+        return await self._get("/v1/history" + (f"?last={last}" if last else ""), History)
 
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._get("/v1/profiles", tuple[ProfileInfo, ...])

@@ -78,8 +78,8 @@ class DaemonControl:
         directory = self._launcher.log_dir(worker)
         return LogSource(directory, tuple((run.generation, run.offset) for run in logread.runs(directory)))
 
-    def history(self) -> History:
-        return self._history.read()
+    def history(self, last: int | None) -> History:
+        return self._history.read(last)
 
     def profiles(self) -> tuple[ProfileInfo, ...]:
         config = self._configuration.applied

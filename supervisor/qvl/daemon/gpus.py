@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from qvl.gpus.base import GpuSource
 from qvl.model.gpu import Gpu, GpuSample
+from qvl.shim import proc
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10.0
 """Seconds after which a reading counts as not to be had: a card that fell off the bus can block the driver."""
+
+
+ANCESTORS = 16
+"""How far up a holder's tree is looked; SGLang's schedulers are two or three below the shim."""
 
 
 class GpuMonitor:
@@ -24,6 +30,8 @@ class GpuMonitor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
         self.inventory: tuple[Gpu, ...] = ()
         self.latest: tuple[GpuSample, ...] = ()
+        self.roots: Callable[[], Mapping[int, str]] = dict
+        """The living processes of ours at the root of each worker's tree, by pid: to tell holders from strangers."""
         self.quarantined: dict[int, str] = {}
         """Cards set aside, with the reason."""
 
@@ -44,7 +52,7 @@ class GpuMonitor:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT):
-                samples = await loop.run_in_executor(self._thread, self._source.sample)
+                samples = await loop.run_in_executor(self._thread, self._named, self.roots())
         except TimeoutError:
             samples = tuple(GpuSample(s.index, s.uuid, s.name, health="lost") for s in self.latest)
         self.latest = tuple(
@@ -52,9 +60,33 @@ class GpuMonitor:
         )
         return self.latest
 
+    def _named(self, roots: Mapping[int, str]) -> tuple[GpuSample, ...]:
+        """A reading whose holders have the names of our workers."""
+        return tuple(
+            msgspec.structs.replace(
+                sample,
+                holders=tuple(msgspec.structs.replace(h, worker=_worker_of(h.pid, roots)) for h in sample.holders),
+            )
+            if sample.holders
+            else sample
+            for sample in self._source.sample()
+        )
+
     def resolve(self, gpu: int | str) -> Gpu | None:
         return next((card for card in self.inventory if gpu in (card.index, card.uuid)), None)
 
     def close(self) -> None:
         self._thread.submit(self._source.close)
         self._thread.shutdown(wait=False)
+
+
+def _worker_of(pid: int, roots: Mapping[int, str]) -> str:
+    """The worker in whose tree `pid` is, by its ancestors; empty for a stranger."""
+    for _ in range(ANCESTORS):
+        if pid in roots:
+            return roots[pid]
+        process = proc.read(pid)
+        if process is None or process.ppid <= 1:
+            return ""
+        pid = process.ppid
+    return ""

@@ -30,8 +30,8 @@ class HistoryRing:
         of_gpus = {str(g.index): tuple(getattr(g, figure) for figure in _GPU) for g in gpus}
         self._samples.append((time.time(), of_workers, of_gpus))
 
-    def read(self) -> History:
-        samples = list(self._samples)
+    def read(self, last: int | None = None) -> History:
+        samples = list(self._samples)[-last if last else None :]
         return History(
             interval_s=INTERVAL,
             at=[round(at, 1) for at, _, _ in samples],

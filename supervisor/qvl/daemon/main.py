@@ -135,6 +135,12 @@ class Daemon:
         prober = Prober()
         supervisor = Supervisor(store, journal)
         supervisor.pool_wanted = store.load_pools()
+        gpus.roots = lambda: {
+            pid: worker.name
+            for worker in supervisor.workers.values()
+            if (process := worker.record.process) is not None
+            for pid in (process.shim_pid, process.pid)
+        }
         attendant = WorkerAttendant(supervisor, launcher, prober, gpus, group)
         supervisor.attendant = attendant
 

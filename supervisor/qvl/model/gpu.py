@@ -19,6 +19,8 @@ class GpuHolder(msgspec.Struct, frozen=True):
     memory: int | None = None
     command: str = ""
     user: str = ""
+    worker: str = ""
+    """Whose process it is, where it is one of ours."""
 
 
 class GpuSample(msgspec.Struct, frozen=True):
