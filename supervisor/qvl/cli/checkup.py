@@ -42,8 +42,10 @@ class Finding(NamedTuple):
 def checkup(context: Context) -> list[Finding]:
     """All findings, what the others depend on first."""
     paths = context.places.paths
-    config, found = configuration(paths.config)
-    running, daemon = the_daemon(context, paths)
+    file, daemon = the_daemon(context, paths)
+    running = file is not None
+    named = context.places.flags.config is not None or "QVL_CONFIG" in os.environ
+    config, found = configuration(paths.config if named or file is None else file)
     found += daemon
     if config is not None:
         cards, samples, graphics = gpus(config.supervisor)
@@ -69,20 +71,21 @@ def configuration(path: Path) -> tuple[Config | None, list[Finding]]:
     return loaded.config, found or [Finding("config", "ok", f"{path} is valid")]
 
 
-def the_daemon(context: Context, paths: Paths) -> tuple[bool, list[Finding]]:
-    """Whether a daemon answers. That none does isn't what stops it from being started."""
+def the_daemon(context: Context, paths: Paths) -> tuple[Path | None, list[Finding]]:
+    """The file that a daemon runs on, None where none answers: that isn't what stops it from being started."""
     if sentence := check_socket_path(paths.socket):
-        return False, [Finding("socket", "fail", sentence, "name a shorter one: --socket, or `socket` in [supervisor]")]
+        return None, [Finding("socket", "fail", sentence, "name a shorter one: --socket, or `socket` in [supervisor]")]
     try:
         doc = context.client.status()["supervisor"]
     except QvlError as error:
         state = "warn" if error.code is ErrorCode.UNREACHABLE else "fail"
-        return False, [Finding("daemon", state, error.message, error.hint)]
+        return None, [Finding("daemon", state, error.message, error.hint)]
     error_text = doc["config"]["error"]
     if error_text:
         message = f"runs on an older configuration: {error_text}"
-        return True, [Finding("daemon", "warn", message, "mend the file: qvlctl edit")]
-    return True, [Finding("daemon", "ok", f"version {doc['version']} answers, pid {doc['pid']}")]
+        return Path(doc["config"]["path"]), [Finding("daemon", "warn", message, "mend the file: qvlctl edit")]
+    answers = f"version {doc['version']} answers, pid {doc['pid']}"
+    return Path(doc["config"]["path"]), [Finding("daemon", "ok", answers)]
 
 
 def gpus(supervisor: Supervisor) -> tuple[Sequence[Gpu] | None, Sequence[GpuSample], list[Finding]]:
