@@ -37,6 +37,7 @@ class Routes:
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._settings = server.settings
+        self._told: tuple[tuple[str, float], ...] = ()
         both = ("GET", "POST")
         self._table: dict[str, tuple[tuple[str, ...], _Route]] = {
             "/": (("GET",), self._root),
@@ -205,7 +206,10 @@ class Routes:
         )
 
     async def _metrics(self, http: HttpRequest) -> HttpResponse:
-        page = self._server.metrics.page(self._gauges())
+        # The scheduler writes them: one that hangs leaves them as they were, whatever comes in.
+        if not self._server.scheduler.hung or not self._told:
+            self._told = tuple(self._gauges())
+        page = self._server.metrics.page(self._told)
         return HttpResponse(200, page.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     def _gauges(self) -> Iterable[tuple[str, float]]:
