@@ -43,7 +43,8 @@ async def follow_start(log_dir: Path, offset: int, seen: Callable[[Sighting | No
                 seen(sighting)
                 if sighting.ready:
                     return
-        if newest is None:
+        # Half a line is a bar that grows; what only echoes our own questions is no progress.
+        if newest is None and (not lines or any(shows_work(line[:2000].decode(errors="replace")) for line in lines)):
             seen(None)
         await asyncio.sleep(0 if len(data) == BATCH else PERIOD)
 
