@@ -115,7 +115,7 @@ class Prober:
         answered, detail = sample is not None, "no answer from /metrics"
         if sample is None:
             # A server of which we know no figures may be busy for as long as its owner says.
-            patience = SCRAPE_TIMEOUT if surface.metrics else policy.timeout
+            patience = min(SCRAPE_TIMEOUT, policy.timeout) if surface.metrics else policy.timeout
             answered, detail = await self.get(worker, surface.alive, key, patience) if surface.alive else (True, "")
         deep: bool | None = None
         if not moved and surface.deep and wants_deep(health, policy, busy=busy, now=time.monotonic()):
@@ -127,7 +127,7 @@ class Prober:
         if not surface.metrics:
             return None
         try:
-            async with asyncio.timeout(SCRAPE_TIMEOUT):
+            async with asyncio.timeout(min(SCRAPE_TIMEOUT, worker.spec.policy.health.timeout)):
                 answer = await self._http.get(_url(worker, surface.metrics), headers=_headers(key))
             sample = parse(answer.text, time.monotonic()) if answer.status_code == 200 else None
         except (httpx.HTTPError, TimeoutError, ValueError):
