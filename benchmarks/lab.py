@@ -7,6 +7,7 @@ measurement ever started, and nothing else is ever signalled.
 import contextlib
 import ctypes
 import os
+import random
 import select
 import signal
 import socket
@@ -25,6 +26,8 @@ from benchmarks.peers import Fleet, Side
 
 PROGRAMS = Path(__file__).parent / "programs"
 START_TIMEOUT = 90.0
+RESPAWN_TIMEOUT = 30.0
+FIRST_PORT = 10240
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
@@ -126,6 +129,19 @@ class Running:
             raise BenchmarkError(f"{error}: {self.last_words()}") from None
         first = {word.port: word.at for word in reversed(heard)}
         return max(first.values())
+
+    def successor(self, old: Word) -> Word:
+        """Wait for the process that follows `old` on its port."""
+
+        def follows(word: Word) -> bool:
+            return word.port == old.port and word.at > old.at
+
+        what = f"a new worker {old.port} of {self.side.name}"
+        try:
+            heard = self.beacon.wait(lambda words: any(map(follows, words)), what, RESPAWN_TIMEOUT)
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{error}: {self.last_words()}") from None
+        return next(filter(follows, heard))
 
     def worker(self, port: int) -> Word:
         """The latest process of this port."""
@@ -247,18 +263,17 @@ class Lab:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row on which nobody listens."""
+    """The first of `count` ports in a row that nobody has, nor will be given by the kernel for a connection (ip(7))."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(200):
+        first = random.randrange(FIRST_PORT, max(given, FIRST_PORT + 2 * count) - count)
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(_bound(0)).getsockname()[1]
-            if first + count > 65535:
-                continue
             try:
-                for port in range(first + 1, first + count):
+                for port in range(first, first + count):
                     stack.enter_context(_bound(port))
             except OSError:
                 continue
-            return int(first)
+            return first
     raise BenchmarkError(f"no {count} free ports in a row")
 
 

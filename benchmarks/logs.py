@@ -1,5 +1,6 @@
 """How much output a supervisor takes, and how much of it is in the log afterwards."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,10 @@ BIG_WRITE = 1024
 """Lines in one write of the flood that is limited by the supervisor alone."""
 ROTATED = 1 << 20
 KEPT = 40
-STILL = 1.5
+STILL = 1.0
 """Seconds without a new byte after which a log is complete."""
 RETURNED = 3.0
+"""Seconds in which a supervisor that starts its worker anew has done so."""
 SPEECH_PAUSE = 0.001
 
 Samples = dict[str, list[float]]
@@ -185,6 +187,6 @@ def _killed(lab: Lab, side: Side, scale: Scale) -> tuple[int, int]:
         port = running.fleet.first_port
         lost = lines - len(set(_numbers(running.installation.logs(port))))
         running.start()
-        # One that adopts starts nothing, so there is nothing to wait for but a time in which the others do.
-        time.sleep(RETURNED * scale.patience)
+        with contextlib.suppress(BenchmarkError):  # who adopts starts nothing
+            running.beacon.wait(lambda words: len(words) > 1, "another worker", RETURNED * scale.patience)
         return lost, len(running.living())

@@ -80,7 +80,7 @@ class Qvl:
             '[profiles.bench]\nengine = "bench"\n'
             f'[pools.w]\nprofile = "bench"\ngpus = "none"\nworkers = {fleet.workers}\nport = {fleet.first_port}\n'
             f"[pools.w.logs]\nmax_size = {fleet.log_size}\nkeep = {fleet.log_keep}\n"
-            + ("[pools.w.restart]\nbackoff = 0.001\nmax_restarts = 10000\n" if fleet.eager else "")
+            + ("[pools.w.restart]\nbackoff = 0.001\nbackoff_max = 0.001\nmax_restarts = 10000\n" if fleet.eager else "")
         )
         places = ("--config", str(config), "--socket", str(socket), "--state-dir", str(home / "state"))
         status = (_ours("qvlctl"), "--socket", str(socket), "status")

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from benchmarks.lab import Lab, Running, Word, answers
+from benchmarks.lab import Lab, Word, answers
 from benchmarks.peers import CIRCUS_EAGER, Side
 from benchmarks.report import Row, Section
 from benchmarks.scale import Scale
@@ -59,7 +59,7 @@ def _one_by_one(lab: Lab, sides: Sequence[Side], program: str, workers: int, sca
                 time.sleep(random.uniform(0, CIRCUS_EAGER))
                 at = time.monotonic()
                 old = running.kill_worker(port)
-                back = _successor(running, old)
+                back = running.successor(old)
                 found[running.side.name].append(((answers(port) if program == "serve.py" else back.at) - at) * 1000)
             if turn % workers == workers - 1:
                 time.sleep(SETTLED * scale.patience)
@@ -80,16 +80,6 @@ def _all(lab: Lab, sides: Sequence[Side], workers: int, scale: Scale) -> dict[st
                 killed[running.side.name].append((at, running.kill_worker(running.fleet.ports[turn])))
             time.sleep(APART)
         return {
-            running.side.name: [(_successor(running, old).at - at) * 1000 for at, old in killed[running.side.name]]
+            running.side.name: [(running.successor(old).at - at) * 1000 for at, old in killed[running.side.name]]
             for running in all_running
         }
-
-
-def _successor(running: Running, old: Word) -> Word:
-    def follows(word: Word) -> bool:
-        return word.port == old.port and word.at > old.at
-
-    words = running.beacon.wait(
-        lambda heard: any(map(follows, heard)), f"a new worker {old.port} of {running.side.name}", 30
-    )
-    return next(filter(follows, words))
