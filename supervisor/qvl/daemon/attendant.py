@@ -146,6 +146,7 @@ class WorkerAttendant:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
                 self._remember_start(worker)
                 self._launcher.remove_secrets(worker.name)
+                worker.run_once(group, "drift", lambda: self._look_for_drift(worker, record))
         else:
             worker.cancel("watch")
         if record.phase is not Phase.RELEASING:
@@ -155,7 +156,7 @@ class WorkerAttendant:
 
     def ended(self, worker: Worker, old: WorkerRecord) -> None:
         """A process is over: what was its is put away."""
-        worker.metrics, worker.window, worker.start = NO_METRICS, [], None
+        worker.metrics, worker.window, worker.start, worker.drift = NO_METRICS, [], None, ()
         self._launcher.remove_secrets(worker.name)
         if old.process is not None:
             remove_tmpdir(old.process.tmpdir)
@@ -267,6 +268,12 @@ class WorkerAttendant:
             told=told,
             measured=lambda: self._publish_metrics(worker),
         )
+
+    async def _look_for_drift(self, worker: Worker, record: WorkerRecord) -> None:
+        found = await asyncio.to_thread(self._launcher.drift, record)
+        if found and worker.record.generation == record.generation:
+            worker.drift = found
+            self._supervisor.tell(worker)
 
     def _publish_metrics(self, worker: Worker) -> None:
         self._supervisor.journal.change(Change(at=when(time.time()), metrics={worker.name: worker.metrics}))

@@ -135,6 +135,8 @@ class DaemonControl:
             self._supervisor.pool_wanted.update(dict.fromkeys(pools, will))
             self._supervisor.store.save_pools(self._supervisor.pool_wanted)
         for worker in workers:
+            if verb is not Verb.STOP:
+                self._gpus.clear(self._supervisor.workers[worker].spec.launch.gpus)
             self._supervisor.feed(worker, _INPUTS[verb])
         return Accepted(seq, f"{verb} of {', '.join(workers) or 'no worker'}", tuple(workers))
 

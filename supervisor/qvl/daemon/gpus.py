@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -74,6 +74,12 @@ class GpuMonitor:
 
     def resolve(self, gpu: int | str) -> Gpu | None:
         return next((card for card in self.inventory if gpu in (card.index, card.uuid)), None)
+
+    def clear(self, gpus: Iterable[int | str]) -> None:
+        """Somebody looked at cards that were set aside and wants them used again."""
+        for gpu in gpus:
+            if (card := self.resolve(gpu)) is not None:
+                self.quarantined.pop(card.index, None)
 
     def close(self) -> None:
         self._thread.submit(self._source.close)

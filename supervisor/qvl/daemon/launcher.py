@@ -9,13 +9,14 @@ import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from qvl.daemon.drift import drift
 from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
 from qvl.host.ports import is_free
 from qvl.model.spec import EngineKind, Launch, WorkerSpec
-from qvl.model.worker import Cause, Exit, Process
+from qvl.model.worker import Cause, Exit, Process, WorkerRecord
 from qvl.shim.client import ShimError, launch
 from qvl.shim.records import Answer, Bootstrap
 
@@ -106,6 +107,13 @@ class Launcher:
     def remove_secrets(self, name: str) -> None:
         """Take away what the engine has read, or what a dead one left."""
         shutil.rmtree(self._secrets / name, ignore_errors=True)
+
+    def drift(self, record: WorkerRecord) -> tuple[str, ...]:
+        """What a new start of a running worker would do differently; reads the disk."""
+        if record.launched is None:
+            return ()
+        driver = self.driver(record.launched)
+        return drift(record, driver, self._devices(record.launched), self._secrets / record.name)
 
     def _devices(self, spec: Launch) -> tuple[str, ...]:
         cards = [(gpu, self._gpus.resolve(gpu)) for gpu in spec.gpus]

@@ -43,7 +43,6 @@ class Plan(msgspec.Struct, frozen=True):
     id: str = ""
     removes_pools: tuple[str, ...] = ()
     """Pools with workers up that the edit removes: such a plan waits for `apply`."""
-    errors: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:
