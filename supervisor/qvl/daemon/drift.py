@@ -1,4 +1,4 @@
-"""What a new start would do differently though the configuration is the same: a newer qvl or engine adds or drops flags.
+"""What a new start would do differently by the same configuration: a newer qvl or engine adds or drops flags.
 
 An adopted worker is compared by its recorded configuration, so none of this restarts it; it is shown.
 """

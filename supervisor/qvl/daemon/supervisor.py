@@ -149,14 +149,6 @@ class Supervisor:
             self.tell(worker)
         return worker
 
-    def forget_pools(self, known: Collection[str]) -> None:
-        """The operator's will for a pool goes with the pool."""
-        gone = self.pool_wanted.keys() - set(known)
-        if gone:
-            for name in gone:
-                del self.pool_wanted[name]
-            self.store.save_pools(self.pool_wanted)
-
     def remove(self, name: str) -> None:
         """Forget a worker once it has stopped."""
         worker = self.workers[name]
