@@ -34,6 +34,6 @@ def test_a_signal_waits_for_the_successor(when: str, got: str, installed: bool, 
     script = tmp_path / "program"
     script.write_text(f"#!{sys.executable}\n{PROGRAM}" if installed else PROGRAM)
     os.chmod(script, 0o755 if installed else 0o644)
-    command = [*([] if installed else [sys.executable]), script, tmp_path / "first", when]
+    command = [*([] if installed else [sys.executable]), str(script), str(tmp_path / "first"), when]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == f"True [] {got}\n"
