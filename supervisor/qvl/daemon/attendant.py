@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from qvl.core.inputs import (
     BecameReady,
@@ -40,6 +41,7 @@ from qvl.engines.base import Surface
 from qvl.model.event import Change
 from qvl.model.status import when
 from qvl.model.worker import Cause, Exit, Phase, Process, Verdict, WorkerRecord
+from qvl.shim import proc
 from qvl.shim.client import ShimError, ShimLink, attach
 from qvl.shim.records import Exited, Gone, Lost
 
@@ -47,6 +49,10 @@ log = logging.getLogger(__name__)
 
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
+
+
+REATTACH = 0.5
+"""Seconds between two attempts to reach a shim that lives."""
 
 
 class WorkerAttendant:
@@ -119,13 +125,11 @@ class WorkerAttendant:
         self._supervisor.post(worker.name, Drained(generation))
 
     async def _signal(self, worker: Worker, send: Callable[[ShimLink], Awaitable[None]]) -> None:
-        # A link that is just being made gets a moment: the worker may have been asked to stop while it was spawned.
-        for _ in range(50):
-            if worker.link is not None or worker.record.process is None:
-                break
+        # A link may just be being made: the worker was asked to stop while it was spawned, or its shim is slow.
+        while worker.link is None:
+            if worker.record.process is None:
+                return
             await asyncio.sleep(0.02)
-        if worker.link is None:
-            return  # its shim is gone; `_follow` ends what is left of the tree
         with contextlib.suppress(ShimError):  # a shim that ends while we speak has ended its tree
             await send(worker.link)
 
@@ -173,18 +177,20 @@ class WorkerAttendant:
         assert record.process is not None
         bundle = self._supervisor.store.bundle(worker.name)
         self._children.add(record.process.shim_pid)
-        try:
-            link = await attach(bundle)
-        except ShimError as error:
-            log.warning("worker %s: %s", worker.name, error)
-        else:
-            worker.link = link
-            worker.lost_bytes = link.state.lost_bytes
+        shim = (record.process.shim_pid, record.process.shim_start)
+        told = False
+        while True:
             try:
-                await self._listen(worker, link)
-            finally:
-                worker.link = None
-                await link.close()
+                if await self._hold_link(worker, bundle):
+                    break
+            except ShimError as error:
+                if not told:
+                    log.warning("worker %s: %s", worker.name, error)
+                told = True
+            if not proc.is_alive(*shim):
+                break
+            # It lives and looks after its worker: a machine without a moment to spare is no reason to give up either.
+            await asyncio.sleep(REATTACH)
         if not await kill_leftovers(record.process):
             log.error("worker %s: processes outlive SIGKILL, waiting for them", worker.name)
         end = await asyncio.to_thread(
@@ -201,18 +207,29 @@ class WorkerAttendant:
             except ChildProcessError:
                 self._children.discard(pid)
 
-    async def _listen(self, worker: Worker, link: ShimLink) -> None:
-        if link.state.gone:
-            return
+    async def _hold_link(self, worker: Worker, bundle: Path) -> bool:
+        """Listen to a shim for as long as it speaks; True once it says that nothing of its worker is left. ShimError
+        where it can't be reached."""
+        link = await attach(bundle)
+        worker.link = link
+        worker.lost_bytes = link.state.lost_bytes
+        try:
+            return link.state.gone or await self._listen(worker, link)
+        finally:
+            worker.link = None
+            await link.close()
+
+    async def _listen(self, worker: Worker, link: ShimLink) -> bool:
         async for message in link.messages():
             match message:
                 case Gone(lost_bytes=lost):
                     worker.lost_bytes = lost
-                    return
+                    return True
                 case Lost(lost_bytes=lost):
                     worker.lost_bytes = lost
                 case Exited():
                     pass
+        return False
 
     async def _await_ready(self, worker: Worker, generation: int) -> None:
         surface, key = self.surface(worker)
