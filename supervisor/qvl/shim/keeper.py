@@ -28,6 +28,10 @@ class Keeper:
         self._unsaved[path] = (data, mode)
         self._save_all()
 
+    def forget(self, path: str) -> None:
+        """Give up one file, if it is not on disk yet."""
+        self._unsaved.pop(path, None)
+
     def drop(self) -> None:
         """Give up what is not on disk yet."""
         self._unsaved.clear()

@@ -54,6 +54,7 @@ class Shim:
         self._lost_at = 0.0
         self._gone = False
         self._leave_by = 0.0
+        self._runs_path = os.path.join(order.log_dir, wire.RUNS_NAME)
         self._shim_start = proc.start_time(os.getpid())
         self._tree = Tree(0)
         self._pid_start: int | None = None
@@ -189,6 +190,7 @@ class Shim:
         self._log.close()
         self._gone = True
         self._leave_by = now + FAREWELL
+        self._keeper.forget(self._runs_path)  # where output begins that found no room is not worth staying for
         self._save_exit()
         if not self._keeper.busy:
             self._server.stop_listening()  # whoever hears the news may start the next shim at once
@@ -265,14 +267,13 @@ class Shim:
 
     def _save_run(self, offset: int, at: float) -> None:
         """Note where this run's output begins, so that the one before can be shown alone."""
-        path = os.path.join(self._order.log_dir, wire.RUNS_NAME)
         try:
-            with open(path, "rb") as file:
+            with open(self._runs_path, "rb") as file:
                 runs = file.read().splitlines(keepends=True)
         except OSError:
             runs = []
         runs.append(wire.encode({"generation": self._order.generation, "offset": offset, "at": at}))
-        self._keeper.save(path, b"".join(runs[-RUNS_KEPT:]), FILE_MODE)
+        self._keeper.save(self._runs_path, b"".join(runs[-RUNS_KEPT:]), FILE_MODE)
 
 
 def _pipe() -> tuple[int, int]:
