@@ -57,23 +57,18 @@ async def worker_log(call: Call, name: str, query: logs.LogQuery) -> Response:
 
 def act(verb: Verb, *, pool: bool) -> Handler:
     async def handler(call: Call, name: str) -> Accepted:
-        _log(call, f"{verb} {'pool' if pool else 'worker'} {name}")
         return await call.control.act(verb, name, pool=pool, actor=call.actor)
 
     return handler
 
 
 async def switch(call: Call, name: str, body: SwitchRequest) -> Accepted | Plan:
-    if not body.dry_run:
-        _log(call, f"switch pool {name} to {body.profile}")
     return await call.control.switch(name, body.profile, dry_run=body.dry_run, actor=call.actor)
 
 
 async def switch_back(call: Call, name: str, query: SwitchBackQuery) -> Accepted | Plan:
     if query.cancel:
-        _log(call, f"cancel the switch of pool {name}")
         return await call.control.cancel_switch(name, actor=call.actor)
-    _log(call, f"reset pool {name} to the file's profile")
     return await call.control.switch(name, None, dry_run=False, actor=call.actor)
 
 
@@ -87,7 +82,6 @@ async def plan(call: Call, body: PlanRequest | None) -> Plan:
 
 
 async def apply_plan(call: Call, id: str) -> Accepted:
-    _log(call, f"apply plan {id}")
     return await call.control.apply(id, actor=call.actor)
 
 
@@ -113,18 +107,11 @@ async def whoami(call: Call) -> WhoAmI:
 
 
 async def restart_daemon(call: Call) -> Accepted:
-    _log(call, "restart the daemon")
     return await call.control.restart_daemon(actor=call.actor)
 
 
 async def document(call: Call) -> dict[str, object]:
     return openapi.document(OPERATIONS)
-
-
-def _log(call: Call, what: str) -> None:
-    who = call.actor
-    # %r: what a client sent must not be able to forge a line of the log.
-    log.info("asked to %r uid=%d user=%s pid=%d command=%s", what, who.uid, who.user, who.pid, who.command)
 
 
 OPERATIONS = (

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import Smoke, Transaction
@@ -31,7 +31,7 @@ class Changes:
         return self._status.get(pool) or self._status.get(EVERY_POOL)
 
     def refuse_if_busy(self, pool: str) -> None:
-        if pool in self._running or EVERY_POOL in self._running:
+        if pool in self._running or EVERY_POOL in self._running or (pool == EVERY_POOL and self._running):
             raise QvlError(
                 ErrorCode.CONFLICT,
                 f"a change of pool {pool} is under way",
@@ -44,9 +44,11 @@ class Changes:
             raise QvlError(ErrorCode.CONFLICT, f"no change of pool {pool} is under way", "`qvlctl status` shows them")
         transaction.cancel()
 
-    async def run(self, key: str, kind: str, to: str, made: Plan, wanted: Sequence[WorkerSpec]) -> str | None:
-        """Carry out a plan. Returns why it went back, None once it is done. A switch is smoke-tested and on trial from
-        its first worker on; an edit only where workers were serving."""
+    def begin(self, key: str, kind: str, to: str, made: Plan, wanted: Sequence[WorkerSpec]) -> Awaitable[str | None]:
+        """Take `key` for a plan, in the very turn in which nobody else had it. What is returned is to be awaited: it
+        carries the plan out and returns why it went back, None once it is done. A switch is smoke-tested and on trial
+        from its first worker on; an edit only where workers were serving."""
+        self.refuse_if_busy(key)
         began = when(time.time())
 
         def watch(step: str, worker: str | None, done: int) -> None:
@@ -65,6 +67,9 @@ class Changes:
         self._running[key] = transaction
         self.idle.clear()
         watch("preparing", None, 0)
+        return self._run(key, transaction)
+
+    async def _run(self, key: str, transaction: Transaction) -> str | None:
         try:
             return await transaction.run()
         finally:

@@ -80,6 +80,7 @@ class Configuration:
         self._waits = False
         self._plans: dict[str, Prepared] = {}
         self._numbers = itertools.count(1)
+        self._warned: set[str] = set()
         self._reloads = asyncio.Lock()
         self._next: tuple[Config, bool] | None = None
         """What is to be applied next, and whether somebody typed it."""
@@ -162,7 +163,8 @@ class Configuration:
         """Applies what was read last, one configuration at a time, when no switch is under way."""
         while True:
             await self._to_apply.wait()
-            await self._changes.idle.wait()
+            while not self._changes.idle.is_set():  # a switch may have begun before we are woken
+                await self._changes.idle.wait()
             due, self._next = self._next, None
             self._to_apply.clear()
             if due is not None:
@@ -228,34 +230,36 @@ class Configuration:
 
     # ---- for switching
 
-    @property
-    def overrides(self) -> dict[str, Override]:
-        return dict(self._overrides)
-
-    def with_overrides(self, overrides: Mapping[str, Override], pool: str) -> Prepared:
-        """The applied configuration with other overrides, planned for one pool."""
+    def with_override(self, pool: str, override: Override | None) -> Prepared:
+        """The applied configuration with another override of one pool, planned for that pool."""
         config = self.applied
         if config is None:
             raise QvlError(ErrorCode.CONFLICT, "no configuration is applied yet")
-        placed = self._place(config, overrides)
+        placed = self._place(config, self._overridden(pool, override))
         wanted = [worker for worker in placed.workers if worker.pool == pool]
         return Prepared(self._plan(wanted, config.revision, pool), config, placed)
 
-    def commit_overrides(self, overrides: Mapping[str, Override], pool: str, placed: Fleet) -> None:
-        self._overrides = dict(overrides)
+    def commit_override(self, pool: str, override: Override | None, placed: Fleet) -> None:
+        self._overrides = self._overridden(pool, override)  # of now: other pools have switched meanwhile
         self._write(lambda: self._state.save_overrides(self._overrides))
         self.pools = {s.name: s if s.name == pool else self.pools.get(s.name, s) for s in placed.pools}
         self._tell()
 
     # ---- parts
 
+    def _overridden(self, pool: str, override: Override | None) -> dict[str, Override]:
+        others = {name: held for name, held in self._overrides.items() if name != pool}
+        return others if override is None else {**others, pool: override}
+
     def _load(self, path: Path) -> Loaded:
         return load(path, flag_check=installed_check(self._cache))
 
     def _note(self, loaded: Loaded) -> None:
         self._revision = loaded.revision or None
-        for warning in loaded.warnings:
+        warnings = {str(warning) for warning in loaded.warnings}
+        for warning in warnings - self._warned:
             log.warning("%s", warning)
+        self._warned = warnings
 
     def _refuse(self, error: str) -> None:
         if error != self._error:
@@ -303,7 +307,7 @@ class Configuration:
             self._adopt_revision(config, prepared.fleet, typed=typed)
             return
         self._journal.publish("plan", f"applying revision {config.revision}: {summary(made)}")
-        wrong = await self._changes.run(EVERY_POOL, "apply", config.revision, made, prepared.fleet.workers)
+        wrong = await self._changes.begin(EVERY_POOL, "apply", config.revision, made, prepared.fleet.workers)
         if wrong is None:
             self._adopt_revision(config, prepared.fleet, typed=typed)
             return

@@ -61,6 +61,8 @@ class DaemonControl:
         self._spawn = spawn
         self._restart = restart
         self._told: tuple[tuple[PoolStatus, ...], SupervisorStatus] | None = None
+        self.closing = False
+        """The daemon goes: nothing new is begun, which it would have to wait for."""
 
     # ---- reads
 
@@ -126,6 +128,14 @@ class DaemonControl:
         else:
             self._known(name, self._supervisor.workers, "worker")
             pools, workers = [], [name]
+            if self._supervisor.workers[name].removing and verb is not Verb.STOP:
+                raise QvlError(
+                    ErrorCode.CONFLICT,
+                    f"worker {name} is configured no more: it stops, and is forgotten then",
+                    "put its pool back into the configuration",
+                )
+        if verb is not Verb.STOP:
+            self._refuse_while_closing()
         seq = self._journal.seq
         self._audit(
             actor, f"{verb} {name}", pool=name if pool and name != "all" else None, worker=None if pool else name
@@ -146,10 +156,11 @@ class DaemonControl:
             self._known(profile, self._configuration.applied.profiles, "profile")
         if dry_run:
             return self._switching.plan(pool, profile)
-        made = self._switching.check(pool, profile)
+        self._refuse_while_closing()
         seq = self._journal.seq
+        made, switch = self._switching.begin(pool, profile)
         self._audit(actor, f"switch to {profile or 'the profile of the file'}", pool=pool)
-        self._spawn(self._switching.run(pool, profile))
+        self._spawn(switch)
         return Accepted(seq, f"switch of {pool}: {summary(made)}", tuple(step.worker for step in made.steps))
 
     async def cancel_switch(self, pool: str, *, actor: Actor) -> Accepted:
@@ -211,8 +222,12 @@ class DaemonControl:
             key=lambda w: (order.get(w.record.pool, len(order)), w.spec.index, w.name),
         )
 
+    def _refuse_while_closing(self) -> None:
+        if self.closing:
+            raise QvlError(ErrorCode.CONFLICT, "the daemon is stopping", "ask its successor, once it is there")
+
     def _audit(self, actor: Actor, what: str, *, pool: str | None = None, worker: str | None = None) -> None:
-        who = actor.user or f"uid {actor.uid}"
+        who = f"{actor.user or 'somebody'} (uid {actor.uid}, pid {actor.pid}, {actor.command or 'unknown'})"
         self._journal.publish(
             "act",
             f"{who} asked: {what}",

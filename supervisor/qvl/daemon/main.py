@@ -167,11 +167,15 @@ class Daemon:
         )
         history = HistoryRing()
 
+        switches: set[asyncio.Task[None]] = set()
+
         def spawn(work: Awaitable[None]) -> None:
             async def go() -> None:
                 await work
 
-            group.create_task(go())
+            task = group.create_task(go())
+            switches.add(task)
+            task.add_done_callback(switches.discard)
 
         control = DaemonControl(
             supervisor,
@@ -209,7 +213,8 @@ class Daemon:
             group.create_task(_look_for_cards(gpus, store, configuration)),
         ]
         await self._stop.wait()
-        await self._wind_down(supervisor, journal, configuration, background)
+        control.closing = True
+        await self._wind_down(supervisor, journal, configuration, [*background, *switches])
         journal.close()
         await server.close()
         await server_task

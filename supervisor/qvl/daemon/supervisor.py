@@ -226,7 +226,8 @@ class Supervisor:
         if new.last_exit is not old.last_exit and new.last_exit is not None:
             end = new.last_exit
             how = f"signal {end.signal}" if end.signal is not None else f"code {end.code}"
-            how = "never started" if end.signal is None and end.code is None else how
+            if end.signal is None and end.code is None:
+                how = "never started" if old.process is None else "nobody saw how"
             self.journal.publish(
                 "worker.exit",
                 f"ended: {end.cause} ({how})" + (f": {end.evidence}" if end.evidence else ""),

@@ -3,6 +3,8 @@
 The user's file is never written. An override lasts until it is reset or until the pool's profile is edited in the file.
 """
 
+from collections.abc import Awaitable
+
 from qvl.config.state import Override
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, Prepared
@@ -21,21 +23,22 @@ class Switching:
     def plan(self, pool: str, profile: str | None) -> Plan:
         return self._prepare(pool, profile)[0].plan
 
-    def check(self, pool: str, profile: str | None) -> Plan:
-        """Refuse now what can't be, before anything is under way."""
-        made = self.plan(pool, profile)
-        self._changes.refuse_if_busy(pool)
-        return made
-
-    async def run(self, pool: str, profile: str | None) -> None:
-        """Run the transaction to its end: commit the override, or everything is as it was."""
-        prepared, overrides, target = self._prepare(pool, profile)
-        self._journal.publish("switch", f"switching to profile {target}", pool=pool, data={"to": target})
+    def begin(self, pool: str, profile: str | None) -> tuple[Plan, Awaitable[None]]:
+        """Refuse now what can't be. From then on the pool is taken; what is returned with the plan is to be awaited."""
+        prepared, override, target = self._prepare(pool, profile)
         wanted = [worker for worker in prepared.fleet.workers if worker.pool == pool]
         kind = "reset" if profile is None else "switch"
-        wrong = await self._changes.run(pool, kind, target, prepared.plan, wanted)
+        change = self._changes.begin(pool, kind, target, prepared.plan, wanted)
+        self._journal.publish("switch", f"switching to profile {target}", pool=pool, data={"to": target})
+        return prepared.plan, self._finish(change, pool, prepared, override, target)
+
+    async def _finish(
+        self, change: Awaitable[str | None], pool: str, prepared: Prepared, override: Override | None, target: str
+    ) -> None:
+        """Run the transaction to its end: commit the override, or everything is as it was."""
+        wrong = await change
         if wrong is None:
-            self._configuration.commit_overrides(overrides, pool, prepared.fleet)
+            self._configuration.commit_override(pool, override, prepared.fleet)
             self._journal.publish(
                 "switch", f"switched to profile {target}", pool=pool, data={"to": target, "outcome": "done"}
             )
@@ -49,7 +52,7 @@ class Switching:
             data={"to": target, "back": back, "why": wrong, "outcome": "rolled-back"},
         )
 
-    def _prepare(self, pool: str, profile: str | None) -> tuple[Prepared, dict[str, Override], str]:
+    def _prepare(self, pool: str, profile: str | None) -> tuple[Prepared, Override | None, str]:
         config = self._configuration.applied
         if config is None or pool not in config.pools:
             pools = ", ".join(config.pools) if config is not None else ""
@@ -58,12 +61,9 @@ class Switching:
             known = ", ".join(config.profiles)
             raise QvlError(ErrorCode.NOT_FOUND, f'there is no profile "{profile}"', f"profiles: {known}")
         of_file = config.pools[pool].profile
-        overrides = self._configuration.overrides
-        overrides.pop(pool, None)
-        if profile is not None and profile != of_file:
-            overrides[pool] = Override(profile, of_file)
-        prepared = self._configuration.with_overrides(overrides, pool)
+        override = Override(profile, of_file) if profile is not None and profile != of_file else None
+        prepared = self._configuration.with_override(pool, override)
         if prepared.fleet.faults:
             faults = "\n".join(map(str, prepared.fleet.faults))
             raise QvlError(ErrorCode.REFUSED, faults, "free GPUs or ports for it first")
-        return prepared, overrides, profile or of_file
+        return prepared, override, profile or of_file
