@@ -40,8 +40,6 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
 def plan(context: Context, args: argparse.Namespace) -> int:
     doc = context.client.plan(absolute(args.file) if args.file else None)
     print_plan(context, doc)
-    if doc["errors"]:
-        refuse_errors(doc)
     return CHANGES if args.exit_code and changes(doc) else 0
 
 
@@ -49,8 +47,6 @@ def apply(context: Context, args: argparse.Namespace) -> int:
     """Makes the plan anew and applies just that one, so that nothing is applied that was not there to be seen."""
     client = context.client
     doc = client.plan()
-    if doc["errors"]:
-        refuse_errors(doc)
     config = client.status()["supervisor"]["config"]
     if not changes(doc) and config["applied"] == doc["revision"] and not config["pending"]:
         return finish(context, doc, "done", "nothing to apply: what runs is what the file says")
@@ -94,13 +90,6 @@ def finish(context: Context, doc: PlanDoc, outcome: str, message: str) -> int:
     else:
         print(message)
     return 0
-
-
-def refuse_errors(doc: PlanDoc) -> None:
-    """Raises what is wrong with the file that was planned, a line each."""
-    from qvl.model.error import ErrorCode, QvlError
-
-    raise QvlError(ErrorCode.REFUSED, "\n".join(doc["errors"]), "mend the file: qvlctl edit")
 
 
 def absolute(path: str) -> str:

@@ -141,7 +141,6 @@ class PlanDoc(TypedDict):
     revision: str
     steps: list[PlanStepDoc]
     removes_pools: list[str]
-    errors: list[str]
 
 
 class AcceptedDoc(TypedDict):
