@@ -177,7 +177,8 @@ class FakeLink:
         self.logs: asyncio.Queue[Chunk | None] = asyncio.Queue()
         self.up = True
         self.acts: list[tuple[str, str]] = []
-        self.switches: list[tuple[str, str]] = []
+        self.switches: list[tuple[str, str | None]] = []
+        self.cancelled: list[str] = []
         self.resumed: list[int] = []
         self.log_asked: list[int | None] = []
         self.refusal: QvlError | None = None
@@ -237,12 +238,12 @@ class FakeLink:
             ProfileInfo("big", "sglang", "Qwen/Qwen3-VL-32B-Instruct", None, ()),
         )
 
-    async def act(self, verb: str, worker: str) -> Accepted:
+    async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:
         self._reach()
-        self.acts.append((verb, worker))
+        self.acts.append((verb, f"pool {name}" if pool else name))
         if self.refusal:
             raise self.refusal
-        return Accepted(self.seq + 1, f"{verb} of {worker} is under way", (worker,))
+        return Accepted(self.seq + 1, f"{verb} of {name} is under way", (name,))
 
     async def plan_switch(self, pool: str, profile: str) -> Plan:
         self._reach()
@@ -253,10 +254,15 @@ class FakeLink:
         key = KeyChange("args.speculative-algorithm", None, "EAGLE3")
         return Plan("a1", (PlanStep("qwen3-vl-0", Action.RESTART, (key,), 31.0),))
 
-    async def switch(self, pool: str, profile: str) -> Accepted:
+    async def switch(self, pool: str, profile: str | None) -> Accepted:
         self._reach()
         self.switches.append((pool, profile))
-        return Accepted(self.seq + 1, f"{pool} switches to {profile}", ())
+        return Accepted(self.seq + 1, f"{pool} switches to {profile or 'the profile of the file'}", ())
+
+    async def cancel_switch(self, pool: str) -> Accepted:
+        self._reach()
+        self.cancelled.append(pool)
+        return Accepted(self.seq + 1, f"the change of {pool} is taken back", ())
 
     async def close(self) -> None:
         self.closed = True

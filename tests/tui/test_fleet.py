@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Lost, Severity
+from qvl.model.gpu import GpuHolder
 from qvl.model.status import WorkerMetrics
 from qvl.model.worker import Phase, Wanted
 from qvl_tui.keys import KEYS, Where
 from rich.console import RenderableType
 from textual.screen import Screen
 
-from tests.tui.fleet import NOW, FakeLink, backoff, event, failed, gpu, snapshot, starting, troubled, worker
+from tests.tui.fleet import GIB, NOW, FakeLink, backoff, event, failed, gpu, snapshot, starting, troubled, worker
 from tests.tui.support import screen_test, terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -102,7 +103,8 @@ async def test_start_is_asked_at_once_and_shown_as_asked_until_the_daemon_confir
 
 
 @pytest.mark.parametrize(("key", "verb"), [("S", "stop"), ("r", "restart")])
-def test_what_interrupts_asks_first_and_names_what(key: str, verb: str) -> None:
+@pytest.mark.parametrize("yes", ["enter", "y"])
+def test_what_interrupts_asks_first_and_names_what(key: str, verb: str, yes: str) -> None:
     @screen_test
     async def scenario() -> None:
         async with terminal(FakeLink(snapshot(worker("w-0")))) as t:
@@ -111,9 +113,11 @@ def test_what_interrupts_asks_first_and_names_what(key: str, verb: str) -> None:
             assert "3 requests in flight" in t.text
             await t.press("escape")
             assert t.link.acts == []
-            await t.press(key, "n")
+            await t.press(key)
+            assert f"⏎ y {verb}   Esc n leave it" in t.text
+            await t.press("n")
             assert t.link.acts == []
-            await t.press(key, "enter")
+            await t.press(key, yes)
             assert t.link.acts == [(verb, "w-0")]
             assert f"● {verb} asked" in t.row("› w-0")
 
@@ -343,8 +347,16 @@ async def test_a_host_without_cards_has_no_strip() -> None:
 
 @screen_test
 async def test_a_sick_card_and_a_strangers_memory_are_marked() -> None:
-    async with terminal(FakeLink(*troubled())) as t:
+    async with terminal(FakeLink(*troubled()), (120, 40)) as t:
         assert "▲ pid 4711 python" in t.row("116/141")
+        ours = GpuHolder(4101, 100 * GIB, "sglang::scheduler", "qvl", worker="qwen3-vl-0")
+        other = GpuHolder(4712, 2 * GIB, "jupyter", "bob")
+        t.link.tell(Change(NOW, gpus=(gpu(0, holders=(ours,)), gpu(1, holders=(ours, other)))))
+        await t.settle()
+        t.app._beat()
+        await t.settle()
+        assert "▲" not in t.row("110/141")
+        assert t.row("113/141").endswith("▲ pid 4712 jupyter (bob) 2.0 GiB")
         t.link.tell(Change(NOW, gpus=(gpu(0, health="lost", memory_used=None, utilization=None), gpu(1))))
         await t.settle()
         assert "✕ lost" in t.row("—/141")

@@ -15,9 +15,11 @@ from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from qvl_tui.acts import VERBS, Acts
 from qvl_tui.keys import KEYS, Where, bindings
 from qvl_tui.link import Link, follow
-from qvl_tui.messages import ActWanted, Linked, Received, SwitchWanted
+from qvl_tui.messages import ActWanted, CancelWanted, Linked, Received, SwitchWanted
+from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
 from qvl_tui.screens.frame import Frame
 from qvl_tui.shadow import Shadow
@@ -52,6 +54,7 @@ class QvlApp(App[None]):
         self.on_quit = on_quit
         self.clock = clock
         self.store = Store(readonly=readonly)
+        self.acts = Acts(self, link, self.store, clock, self._changed)
         self.due: set[Topic] = set()
         """What changed since the last picture."""
         self._shadow = Shadow()
@@ -61,7 +64,7 @@ class QvlApp(App[None]):
         self.theme = DARK.name
 
     def get_default_screen(self) -> Screen[None]:
-        return FleetScreen(self.store, self.clock)
+        return FleetScreen(self.store, self.clock, self.acts)
 
     def on_mount(self) -> None:
         self.set_interval(BEAT, self._beat)
@@ -114,7 +117,7 @@ class QvlApp(App[None]):
     def _paint(self) -> None:
         topics, self.due = self.due, set()
         for screen in self.screen_stack:
-            if isinstance(screen, Frame) and screen.is_mounted and screen.is_attached:
+            if isinstance(screen, Frame | Dialog) and screen.is_mounted and screen.is_attached:
                 screen.show(topics)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
@@ -129,31 +132,13 @@ class QvlApp(App[None]):
     # --- acts -----------------------------------------------------------------------------------------------------
 
     def on_act_wanted(self, message: ActWanted) -> None:
-        self.run_worker(self._act(message.verb, message.worker))
-
-    async def _act(self, verb: str, worker: str) -> None:
-        self._changed(self.store.ask(verb, (worker,), self.clock()))
-        try:
-            accepted = await self.link.act(verb, worker)
-        except QvlError as error:
-            self._changed(self.store.refused((worker,)))
-            self._tell(error)
-        else:
-            self._changed(self.store.accepted((worker,), accepted.seq))
+        self.run_worker(self.acts.act(message))
 
     def on_switch_wanted(self, message: SwitchWanted) -> None:
-        self.run_worker(self._switch(message.pool, message.profile))
+        self.run_worker(self.acts.switch(message))
 
-    async def _switch(self, pool: str, profile: str) -> None:
-        try:
-            accepted = await self.link.switch(pool, profile)
-        except QvlError as error:
-            self._tell(error)
-        else:
-            self.notify(accepted.message, timeout=4)
-
-    def _tell(self, error: QvlError) -> None:
-        self.notify(f"{error.message}\n→ {error.hint}" if error.hint else error.message, severity="error", timeout=10)
+    def on_cancel_wanted(self, message: CancelWanted) -> None:
+        self.run_worker(self.acts.cancel(message))
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -162,14 +147,23 @@ class QvlApp(App[None]):
 
         self.push_screen(LogScreen(self.store, self.clock, self.link, worker))
 
-    def action_profiles(self, pool: str) -> None:
-        from qvl_tui.screens.switch import SwitchScreen
+    def action_profiles(self, name: str) -> None:
+        """Which profile a pool shall run; while it is being changed, how far that is."""
+        pool = next((pool for pool in self.store.pools if pool.name == name), None)
+        if pool is None:
+            return
+        if pool.switch is not None:
+            from qvl_tui.screens.change import ChangeScreen
 
-        def chosen(profile: str | None) -> None:
-            if profile is not None:
-                self.post_message(SwitchWanted(pool, profile))
+            self.push_screen(ChangeScreen(self.store, self.clock, pool))
+        elif self.acts.permitted("switch"):
+            from qvl_tui.screens.switch import SwitchScreen
 
-        self.push_screen(SwitchScreen(self.store, self.link, pool), chosen)
+            def chosen(wanted: SwitchWanted | None) -> None:
+                if wanted is not None:
+                    self.post_message(wanted)
+
+            self.push_screen(SwitchScreen(self.store, self.link, pool), chosen)
 
     def action_help(self) -> None:
         from qvl_tui.screens.help import HelpScreen
@@ -211,7 +205,7 @@ class QvlApp(App[None]):
         self.action_leave()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: every key that does something here, and each worker's log."""
+        """The command palette: every key that does something here, each worker's log, and acts on whole pools."""
         for key in KEYS:
             local = isinstance(screen, Frame) and key.where is screen.where
             if key.id != "app.palette" and (local or key.where is Where.EVERYWHERE):
@@ -220,6 +214,14 @@ class QvlApp(App[None]):
                 yield SystemCommand(key.label or key.tooltip, key.tooltip, lambda a=action, n=node: self._run(a, n))
         for name in self.store.workers:
             yield SystemCommand(f"log {name}", "live log", lambda name=name: self.action_log(name))
+
+        for pool in self.store.pools:
+            for verb in VERBS:
+                what = f"{verb} all workers of {pool.name}" + ("" if verb == "start" else "; asks first")
+                yield SystemCommand(f"{verb} pool {pool.name}", what, lambda v=verb, p=pool: self.acts.ask_pool(v, p))
+            yield SystemCommand(
+                f"profile of pool {pool.name}", "switch it; plan first", lambda p=pool: self.action_profiles(p.name)
+            )
 
     def _run(self, action: str, node: "Screen[object] | App[None]") -> None:
         self.call_later(self.run_action, action, node)

@@ -27,15 +27,23 @@ class Received(Message):
 
 @dataclass
 class ActWanted(Message):
-    """The user asked for an act on a worker, and confirmed it where that is due."""
+    """The user asked for an act on a worker, or on a whole pool, and confirmed it where that is due."""
 
     verb: str
-    worker: str
+    name: str
+    pool: bool = False
 
 
 @dataclass
 class SwitchWanted(Message):
-    """The user saw the plan and confirmed it."""
+    """The user saw what that does and confirmed it. Without `profile`: back to the one of the file."""
 
     pool: str
-    profile: str
+    profile: str | None
+
+
+@dataclass
+class CancelWanted(Message):
+    """The change under way on this pool shall be taken back."""
+
+    pool: str

@@ -90,6 +90,14 @@ def join(parts: Iterable[Line], between: Span) -> Line:
     return tuple(joined)
 
 
+def choices(*known: tuple[str, str, Tone]) -> Line:
+    """What a dialog's keys do: the key, the words, and their tone; a faint choice can't be made now."""
+    parts: list[Line] = [
+        ((key, Tone.FAINT if tone is Tone.FAINT else Tone.ACCENT), (f" {words}", tone)) for key, words, tone in known
+    ]
+    return join(parts, ("   ", Tone.MUTED))
+
+
 def wrap(text: str, width: int) -> list[str]:
     """Words in lines of at most `width` cells; a word that is too long is broken."""
     lines: list[str] = []

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from qvl.model.event import Severity
-from qvl.model.status import PoolStatus, WorkerStatus
+from qvl.model.status import PoolStatus, SwitchStatus, WorkerStatus
 from qvl.model.worker import Phase, Wanted
 
 from qvl_tui.format import count, duration
@@ -121,7 +121,7 @@ def verdict(store: Store, now: datetime | None) -> Verdict:
         return Verdict("▲", Tone.WARN, f"config refused: {config.error}", "what runs is the last good one")
     for pool in store.pools:
         if pool.switch:
-            return Verdict("◐", Tone.ACCENT, switching(pool))
+            return Verdict("◐", Tone.ACCENT, switching(pool, pool.switch), "p shows it")
     if config.pending:
         return Verdict("▲", Tone.WARN, "an edit of the config waits", "qvlctl plan, then qvlctl apply")
     workers = [worker for worker in store.workers.values() if worker.phase is not Phase.PARKED]
@@ -178,14 +178,23 @@ def _doing(worker: WorkerStatus) -> str:
     return f"{worker.name} {state(worker).word}{done}{eta}"
 
 
-def switching(pool: PoolStatus) -> str:
-    switch = pool.switch
-    if switch is None:
-        return ""
+def change(pool: PoolStatus, switch: SwitchStatus) -> str:
+    """What a transaction does: `switching qwen3-vl to eagle3`."""
+    match switch.kind:
+        case "switch":
+            return f"switching {pool.name} to {switch.to}"
+        case "reset":
+            return f"taking {pool.name} back to the file's profile, {switch.to}"
+        case "apply":
+            return "applying the edited configuration"
+        case other:
+            return f"{other} of {pool.name}"
+
+
+def switching(pool: PoolStatus, switch: SwitchStatus) -> str:
+    """The same with how far it is."""
     where = f" on {switch.worker}" if switch.worker else ""
-    what = {"switch": "switching", "reset": "resetting", "apply": "applying to"}.get(switch.kind, switch.kind)
-    to = f" to {switch.to}" if switch.kind != "apply" else ""
-    return f"{what} {pool.name}{to}: {switch.step}{where}, {switch.done} of {switch.total} done"
+    return f"{change(pool, switch)}: {switch.step}{where}, {switch.done}/{switch.total} done"
 
 
 def interrupted(workers: Iterable[WorkerStatus], store: Store) -> str:

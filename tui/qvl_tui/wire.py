@@ -11,6 +11,7 @@ from qvl.model.event import Frame
 from qvl.model.plan import Plan
 
 from qvl_tui.link import Chunk
+from qvl_tui.store import KEPT_SAMPLES
 
 if TYPE_CHECKING:
     from qvl.client.aio import Client
@@ -46,19 +47,24 @@ class SocketLink:
         return await self._client.whoami()
 
     async def history(self) -> History:
-        return await self._client.history()
+        return await self._client.history(KEPT_SAMPLES)
 
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._client.profiles()
 
-    async def act(self, verb: str, worker: str) -> Accepted:
-        return await self._client.act_worker(verb, worker)
+    async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:
+        return await (self._client.act_pool(verb, name) if pool else self._client.act_worker(verb, name))
 
     async def plan_switch(self, pool: str, profile: str) -> Plan:
         return await self._client.plan_switch(pool, profile)
 
-    async def switch(self, pool: str, profile: str) -> Accepted:
+    async def switch(self, pool: str, profile: str | None) -> Accepted:
+        if profile is None:
+            return await self._client.reset_switch(pool)
         return await self._client.switch(pool, profile)
+
+    async def cancel_switch(self, pool: str) -> Accepted:
+        return await self._client.cancel_switch(pool)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.binding import Binding
 
 from qvl_tui.keys import Bindings
-from qvl_tui.paint import BLANK, Line, Tone, wrap
+from qvl_tui.paint import BLANK, Line, Tone, choices, wrap
 from qvl_tui.screens.dialog import Dialog
 
 
@@ -23,13 +23,7 @@ class ConfirmScreen(Dialog[bool]):
     def on_mount(self) -> None:
         width = self.room()
         body: list[Line] = [((part, Tone.TEXT),) for line in self.sentences for part in wrap(line, width)]
-        keys: Line = (
-            ("⏎", Tone.ACCENT),
-            (f" {self.yes}", Tone.TEXT),
-            ("   Esc", Tone.ACCENT),
-            (" leave it", Tone.MUTED),
-        )
-        self.put((*body, BLANK, keys))
+        self.put((*body, BLANK, choices(("⏎ y", self.yes, Tone.TEXT), ("Esc n", "leave it", Tone.MUTED))))
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

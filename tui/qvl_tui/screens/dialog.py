@@ -5,6 +5,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen, ScreenResultType
 
 from qvl_tui.paint import Line
+from qvl_tui.store import Topic
 from qvl_tui.widgets.canvas import Canvas
 
 
@@ -18,11 +19,15 @@ class Dialog(ModalScreen[ScreenResultType]):
             box.border_title = self.heading
             yield Canvas("lines")
 
+    def show(self, topics: set[Topic]) -> None:
+        """Called after every change of what is known. Most dialogs are of one moment, and stay as they are."""
+
     def room(self) -> int:
         """Cells for a line."""
         return min(64, self.app.size.width - 10)
 
     def put(self, lines: tuple[Line, ...]) -> None:
         canvas = self.query_one("#lines", Canvas)
-        canvas.styles.height = len(lines)
+        if canvas.styles.height is None or canvas.styles.height.value != len(lines):
+            canvas.styles.height = len(lines)
         canvas.show(lines)

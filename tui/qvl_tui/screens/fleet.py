@@ -8,13 +8,13 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input
 
+from qvl_tui.acts import Acts
 from qvl_tui.arrange import arrange
 from qvl_tui.keys import Where, bindings
-from qvl_tui.messages import ActWanted
 from qvl_tui.paint import Line, Tone
-from qvl_tui.screens.frame import Frame
-from qvl_tui.sentences import interrupted, state
-from qvl_tui.store import Topic
+from qvl_tui.screens.frame import Clock, Frame
+from qvl_tui.sentences import state
+from qvl_tui.store import Store, Topic
 from qvl_tui.widgets.canvas import Canvas
 from qvl_tui.widgets.detail import detail_lines
 from qvl_tui.widgets.events import event_lines
@@ -26,9 +26,12 @@ class FleetScreen(Frame):
     where = Where.FLEET
     BINDINGS = bindings(Where.FLEET)
 
-    chosen: str | None = None
-    """The selected worker, by name: rows may come and go around it."""
-    needle: str = ""
+    def __init__(self, store: Store, clock: Clock, acts: Acts) -> None:
+        super().__init__(store, clock)
+        self.acts = acts
+        self.chosen: str | None = None
+        """The selected worker, by name: rows may come and go around it."""
+        self.needle = ""
 
     def body(self) -> Iterable[Widget]:
         yield Canvas("gpus", "data")
@@ -73,7 +76,7 @@ class FleetScreen(Frame):
         if self.chosen not in names:
             self.chosen = names[0] if names else None
         now = self.store.now(self.clock())
-        gpus = gpu_lines(self.store, now, width, arrange(height, len(workers), 0).gpus)
+        gpus = gpu_lines(self.store, width, arrange(height, len(workers), 0).gpus)
         places = arrange(height, len(workers), len(gpus))
         self._tall("gpus", len(gpus))
         self._tall("workers", places.workers)
@@ -145,45 +148,12 @@ class FleetScreen(Frame):
             self.app.call_later(self.app.run_action, f"app.log('{self.chosen}')")
 
     def action_act(self, verb: str) -> None:
-        worker = self.selected()
-        if worker is None or not self._may(verb):
-            return
-        if verb == "start":
-            self.post_message(ActWanted(verb, worker.name))
-            return
-        from qvl_tui.screens.confirm import ConfirmScreen
-
-        known = state(worker)
-        lines = [f"{worker.name} is {known.word}, with {interrupted([worker], self.store)}."]
-        if verb == "stop":
-            lines.append("It stays stopped until it is started again.")
-        question = ConfirmScreen(f"{verb} {worker.name}?", lines, yes=verb)
-        name = worker.name
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.post_message(ActWanted(verb, name))
-
-        self.app.push_screen(question, answered)
+        if self.chosen:
+            self.acts.ask_worker(verb, self.chosen)
 
     def action_switch(self) -> None:
-        worker = self.selected()
-        if worker is None or not self._may("switch"):
-            return
-        pool = next((pool for pool in self.store.pools if pool.name == worker.pool), None)
-        if pool is None:
-            return
-        self.app.call_later(self.app.run_action, f"app.profiles('{pool.name}')")
-
-    def _may(self, what: str) -> bool:
-        if not self.store.may_act:
-            why = "this view is read-only" if self.store.readonly else "viewers may look only"
-            self.app.notify(f"{what} is not permitted: {why}", severity="warning")
-            return False
-        if not self.store.live:
-            self.app.notify(f"{what} can't be asked now: there is no connection to the daemon", severity="warning")
-            return False
-        return True
+        if worker := self.selected():
+            self.app.call_later(self.app.run_action, f"app.profiles('{worker.pool}')")
 
     # --- filter ---------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,15 @@
 """Which profile a pool shall run: the list, and for the one under the cursor the daemon's own plan of what would
-happen. Nothing can be confirmed before its plan is seen."""
+happen. Nothing can be confirmed before that is seen. For the way back to the file's profile there is no plan to ask
+for, since only the daemon knows which that is."""
 
-from typing import ClassVar
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, NamedTuple
 
 from qvl.model.api import ProfileInfo
 from qvl.model.error import QvlError
 from qvl.model.plan import Action, Plan
+from qvl.model.status import PoolStatus
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,27 +18,36 @@ from textual.containers import Vertical
 from qvl_tui.format import count, duration
 from qvl_tui.keys import Bindings
 from qvl_tui.link import Link
-from qvl_tui.paint import BLANK, Line, Tone, cut, left, wrap
+from qvl_tui.messages import SwitchWanted
+from qvl_tui.paint import BLANK, Line, Tone, choices, cut, left, wrap
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.sentences import interrupted
 from qvl_tui.store import Store
 from qvl_tui.widgets.canvas import Canvas
 
 
-class SwitchScreen(Dialog[str | None]):
+class Choice(NamedTuple):
+    profile: str | None
+    """None: whatever the file names."""
+    name: str
+    note: str
+    model: str
+
+
+class SwitchScreen(Dialog[SwitchWanted]):
     BINDINGS: ClassVar[Bindings] = [
         Binding("down,j", "move(1)", id="switch.down", tooltip="next profile"),
         Binding("up,k", "move(-1)", id="switch.up", tooltip="previous profile"),
-        Binding("enter", "confirm", id="switch.confirm", tooltip="switch as planned"),
-        Binding("escape,q", "dismiss(None)", id="switch.leave", tooltip="leave it"),
+        Binding("enter,y", "confirm", id="switch.confirm", tooltip="switch as planned"),
+        Binding("escape,n,q", "dismiss(None)", id="switch.leave", tooltip="leave it"),
     ]
 
-    def __init__(self, store: Store, link: Link, pool: str) -> None:
-        super().__init__(f"switch {pool} to")
+    def __init__(self, store: Store, link: Link, pool: PoolStatus) -> None:
+        super().__init__(f"switch {pool.name} to")
         self.store = store
         self.link = link
         self.pool = pool
-        self.profiles: tuple[ProfileInfo, ...] = ()
+        self.choices: tuple[Choice, ...] = ()
         self.place = 0
         self.plan: Plan | None = None
         self.problem: str | None = None
@@ -51,51 +64,45 @@ class SwitchScreen(Dialog[str | None]):
 
     async def _load(self) -> None:
         try:
-            self.profiles = await self.link.profiles()
+            profiles = await self.link.profiles()
         except QvlError as error:
-            self.put((((cut(error.message, self.room()), Tone.BAD),), BLANK, *_keys(None)))
+            self.put((((cut(error.message, self.room()), Tone.BAD),), BLANK, _keys(False)))
             return
-        names = [profile.name for profile in self.profiles]
-        current = self._current()
-        self.place = names.index(current) if current in names else 0
-        self._paint()
+        self.choices = tuple(offered(self.pool, profiles))
+        names = [choice.profile for choice in self.choices]
+        self.place = names.index(self.pool.profile) if self.pool.profile in names else 0
         await self._ask()
 
     async def _ask(self) -> None:
         self.plan = self.problem = None
         self._paint()
+        profile = self.choices[self.place].profile
+        if profile is None:
+            return
         try:
-            self.plan = await self.link.plan_switch(self.pool, self.profiles[self.place].name)
+            self.plan = await self.link.plan_switch(self.pool.name, profile)
         except QvlError as error:
             self.problem = f"{error.message}" + (f" → {error.hint}" if error.hint else "")
         self._paint()
 
-    def _current(self) -> str | None:
-        return next((pool.profile for pool in self.store.pools if pool.name == self.pool), None)
-
     def _paint(self) -> None:
-        current, width = self._current(), self.room()
-        lines: list[Line] = []
-        for place, profile in enumerate(self.profiles):
-            mark = " › " if place == self.place else "   "
-            note = "runs now" if profile.name == current else f"extends {profile.extends}" if profile.extends else ""
-            name = max(len(known.name) for known in self.profiles) + 2
-            tone = Tone.STRONG if place == self.place else Tone.TEXT
-            model = cut(profile.model or profile.engine, width - name - 26)
-            lines.append(
-                (
-                    (mark, Tone.ACCENT),
-                    (left(profile.name, name), tone),
-                    (left(note, 22), Tone.MUTED),
-                    (model, Tone.FAINT),
-                )
+        width = self.room()
+        name = max((cell_len(choice.name) for choice in self.choices), default=0) + 2
+        note = max((cell_len(choice.note) for choice in self.choices), default=0) + 2
+        lines: tuple[Line, ...] = tuple(
+            (
+                (" › " if place == self.place else "   ", Tone.ACCENT),
+                (left(choice.name, name), Tone.STRONG if place == self.place else Tone.TEXT),
+                (left(choice.note, note), Tone.MUTED),
+                (cut(choice.model, width - 3 - name - note), Tone.FAINT),
             )
-        self.put(tuple(lines))
+            for place, choice in enumerate(self.choices)
+        )
         canvas = self.query_one("#lines", Canvas)
-        canvas.show(tuple(lines), self.place)
+        canvas.show(lines, self.place)
         canvas.styles.height = min(len(lines), max(3, self.app.size.height - 16))
         canvas.reveal(self.place)
-        plan = (*self._plan_lines(width), BLANK, *_keys(self.plan))
+        plan = (*self._plan_lines(width), BLANK, _keys(self._ready))
         below = self.query_one("#plan", Canvas)
         below.styles.height = len(plan)
         below.show(plan)
@@ -103,24 +110,44 @@ class SwitchScreen(Dialog[str | None]):
     def _plan_lines(self, width: int) -> tuple[Line, ...]:
         if self.problem:
             return tuple(((part, Tone.BAD),) for part in wrap(self.problem, width))
+        if self.choices[self.place].profile is None:
+            mine = [worker for worker in self.store.workers.values() if worker.pool == self.pool.name]
+            text = f"workers that run anything else restart, one after the other; now {interrupted(mine, self.store)}"
+            return tuple(((part, Tone.TEXT),) for part in wrap(text, width))
         if self.plan is None:
             return ((("asking what that would do …", Tone.MUTED),),)
         return plan_lines(self.plan, self.store, width)
 
+    @property
+    def _ready(self) -> bool:
+        """It was seen what would happen, and something would."""
+        return self.choices[self.place].profile is None or (self.plan is not None and self.plan.changes)
+
     def action_move(self, step: int) -> None:
-        if self.profiles:
-            place = min(max(self.place + step, 0), len(self.profiles) - 1)
+        if self.choices:
+            place = min(max(self.place + step, 0), len(self.choices) - 1)
             if place != self.place:
                 self.place = place
                 self.run_worker(self._ask(), exclusive=True)
 
     def action_confirm(self) -> None:
-        if self.plan is not None and self.plan.changes and not self.plan.errors:
-            self.dismiss(self.profiles[self.place].name)
+        if self.choices and self._ready:
+            self.dismiss(SwitchWanted(self.pool.name, self.choices[self.place].profile))
 
     @on(Canvas.Picked, "#lines")
     def _picked(self, event: Canvas.Picked) -> None:
         self.action_move(event.line - self.place)
+
+
+def offered(pool: PoolStatus, profiles: Iterable[ProfileInfo]) -> Iterator[Choice]:
+    """Every profile, and last, where the file's is overridden, the way back to it."""
+    for profile in profiles:
+        note = f"extends {profile.extends}" if profile.extends else ""
+        if profile.name == pool.profile:
+            note = "runs now, by a switch" if pool.override else "runs now"
+        yield Choice(profile.name, profile.name, note, profile.model or profile.engine)
+    if pool.override:
+        yield Choice(None, "the file's profile", "ends the override", "")
 
 
 _TONES = {Action.RESTART: Tone.WARN, Action.RELAYOUT: Tone.WARN, Action.STOP: Tone.WARN, Action.START: Tone.GOOD}
@@ -128,8 +155,6 @@ _TONES = {Action.RESTART: Tone.WARN, Action.RELAYOUT: Tone.WARN, Action.STOP: To
 
 def plan_lines(plan: Plan, store: Store, width: int) -> tuple[Line, ...]:
     """What the plan does, worker by worker, and what that cuts off."""
-    if plan.errors:
-        return tuple(((part, Tone.BAD),) for error in plan.errors for part in wrap(error, width))
     steps = [step for step in plan.steps if step.action is not Action.KEEP]
     if not steps:
         return ((("nothing changes", Tone.MUTED),),)
@@ -153,15 +178,6 @@ def plan_lines(plan: Plan, store: Store, width: int) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _keys(plan: Plan | None) -> tuple[Line, ...]:
-    ready = plan is not None and plan.changes and not plan.errors
-    return (
-        (
-            ("⏎", Tone.ACCENT if ready else Tone.FAINT),
-            (" switch", Tone.TEXT if ready else Tone.FAINT),
-            ("   ↑↓", Tone.ACCENT),
-            (" choose", Tone.MUTED),
-            ("   Esc", Tone.ACCENT),
-            (" leave it", Tone.MUTED),
-        ),
-    )
+def _keys(ready: bool) -> Line:
+    switch = ("⏎ y", "switch", Tone.TEXT if ready else Tone.FAINT)
+    return choices(switch, ("↑↓", "choose", Tone.MUTED), ("Esc n", "leave it", Tone.MUTED))

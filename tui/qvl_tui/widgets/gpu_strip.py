@@ -1,10 +1,8 @@
 """The cards: as much of each as the room allows, down to a few cells where there are sixteen."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 
-from qvl.model.gpu import GpuSample
-from qvl.model.status import WorkerStatus
+from qvl.model.gpu import GpuHolder, GpuSample
 from rich.cells import cell_len
 
 from qvl_tui.format import bar, percent, share, size, spark, used_of
@@ -12,11 +10,9 @@ from qvl_tui.paint import Line, Tone, left, pad, right
 from qvl_tui.store import Store
 
 Cell = Callable[[GpuSample, Store, list[str], int], Line]
-SETTLED = timedelta(seconds=8)
-"""After that long without a process of ours, what a sample shows on a card can't be its remains."""
 
 
-def gpu_lines(store: Store, now: datetime | None, width: int, most: int) -> tuple[Line, ...]:
+def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
     """The strip in at most `most` lines where that can be: a card a line if it fits, else several a line."""
     gpus = store.shown.gpus
     if not gpus:
@@ -28,7 +24,7 @@ def gpu_lines(store: Store, now: datetime | None, width: int, most: int) -> tupl
     rows = -(-len(gpus) // across)
     room = width // across
     return tuple(
-        tuple(span for gpu in gpus[row::rows] for span in pad(cell(gpu, store, strangers(gpu, store, now), room), room))
+        tuple(span for gpu in gpus[row::rows] for span in pad(cell(gpu, store, strangers(gpu), room), room))
         for row in range(rows)
     )
 
@@ -36,14 +32,14 @@ def gpu_lines(store: Store, now: datetime | None, width: int, most: int) -> tupl
 def _full(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
     wide = width >= 110
     model = min(max(cell_len(_model(other.name)) for other in store.shown.gpus), 24) + 2
-    meter = 28 if wide else 12
+    meter, chart = (28, 20) if width >= 140 else (20, 16) if wide else (12, 8)
     return (
         (f" {gpu.index:>2} ", Tone.MUTED),
         *(((left(_model(gpu.name), model), Tone.MUTED),) if wide else ()),
         *_memory(gpu, meter),
         (right(used_of(gpu.memory_used, gpu.memory_total), 12), Tone.TEXT),
         ("   ", Tone.TEXT),
-        (_load(gpu, store, 20 if wide else 8), Tone.CHART),
+        (_load(gpu, store, chart), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
         (right(_degrees(gpu), 7), _heat(gpu)),
         (right(_watts(gpu), 8), Tone.MUTED),
@@ -77,21 +73,15 @@ def _tiny(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
     )
 
 
-def strangers(gpu: GpuSample, store: Store, now: datetime | None) -> list[str]:
-    """Who holds memory of a card on which no worker of ours lives, as `pid 4711 python 3.2 GiB`. Beside a live worker
-    nothing is claimed: its own tree holds memory under pids that only the daemon can tell from others."""
-    for worker in store.workers.values():
-        young = now is None or now - worker.since < SETTLED
-        if used_by(worker, gpu) and (worker.phase.has_process or young):
-            return []
-    return [
-        " ".join(filter(None, (f"pid {holder.pid}", holder.command, size(holder.memory) if holder.memory else "")))
-        for holder in gpu.holders
-    ]
+def strangers(gpu: GpuSample) -> list[str]:
+    """Who holds memory of the card and is no worker of ours, as `pid 4711 python (ann) 3.2 GiB`."""
+    return [_holder(holder) for holder in gpu.holders if not holder.worker]
 
 
-def used_by(worker: WorkerStatus, gpu: GpuSample) -> bool:
-    return gpu.index in worker.gpus or gpu.uuid in worker.gpus
+def _holder(holder: GpuHolder) -> str:
+    user = f"({holder.user})" if holder.user else ""
+    memory = size(holder.memory) if holder.memory else ""
+    return " ".join(filter(None, (f"pid {holder.pid}", holder.command, user, memory)))
 
 
 def _memory(gpu: GpuSample, width: int) -> Line:
