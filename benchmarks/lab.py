@@ -123,10 +123,7 @@ class Running:
         """Wait until every worker of the fleet has said so; when the last of them did."""
         ports = set(self.fleet.ports)
         what = f"{len(ports)} workers of {self.side.name}"
-        try:
-            heard = self.beacon.wait(lambda words: ports <= {w.port for w in words}, what, START_TIMEOUT)
-        except BenchmarkError as error:
-            raise BenchmarkError(f"{error}: {self.last_words()}") from None
+        heard = self._hear(lambda words: ports <= {w.port for w in words}, what, START_TIMEOUT)
         first = {word.port: word.at for word in reversed(heard)}
         return max(first.values())
 
@@ -137,11 +134,19 @@ class Running:
             return word.port == old.port and word.at > old.at
 
         what = f"a new worker {old.port} of {self.side.name}"
-        try:
-            heard = self.beacon.wait(lambda words: any(map(follows, words)), what, RESPAWN_TIMEOUT)
-        except BenchmarkError as error:
-            raise BenchmarkError(f"{error}: {self.last_words()}") from None
-        return next(filter(follows, heard))
+        return next(filter(follows, self._hear(lambda words: any(map(follows, words)), what, RESPAWN_TIMEOUT)))
+
+    def _hear(self, predicate: Callable[[list[Word]], bool], what: str, timeout: float) -> list[Word]:
+        """Wait as `Beacon.wait` does, but not for a daemon that has ended."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                return self.beacon.wait(predicate, what, min(max(until - time.monotonic(), 0.0), 1.0))
+            except BenchmarkError:
+                if (code := self.daemon.poll()) is not None:
+                    raise BenchmarkError(f"{self.side.name} exited with {code}: {self.last_words()}") from None
+                if time.monotonic() >= until:
+                    raise BenchmarkError(f"{what}: not within {timeout:g} s: {self.last_words()}") from None
 
     def worker(self, port: int) -> Word:
         """The latest process of this port."""
