@@ -32,7 +32,7 @@ from qvl.core.progress import advance, estimate, finish, track
 from qvl.daemon.ending import end_of, kill_leftovers
 from qvl.daemon.gate import wait_until_free
 from qvl.daemon.gpus import GpuMonitor
-from qvl.daemon.launcher import Launcher, read_secrets, remove_tmpdir
+from qvl.daemon.launcher import Launcher, no_start, read_secrets, remove_tmpdir
 from qvl.daemon.prober import Prober
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.tailer import Pulse, follow_start
@@ -40,7 +40,7 @@ from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
 from qvl.model.event import Change
 from qvl.model.status import when
-from qvl.model.worker import Cause, Exit, Phase, Process, Verdict, WorkerRecord
+from qvl.model.worker import Exit, Phase, Process, Verdict, WorkerRecord
 from qvl.shim import proc
 from qvl.shim.client import ShimError, ShimLink, attach
 from qvl.shim.records import Exited, Gone, Lost
@@ -101,8 +101,8 @@ class WorkerAttendant:
         try:
             bundle = self._supervisor.store.bundle(worker.name)
             outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
-        except OSError as error:  # the state directory can't be written
-            outcome = Exit(time.time(), Cause.DISK_FULL, evidence=f"{error.filename}: {error.strerror}")
+        except OSError as error:  # the state directory can't be written, or there are no descriptors left
+            outcome = no_start(f"can't prepare the start: {error}", error.errno)
         if isinstance(outcome, Exit):
             self._supervisor.post(worker.name, Ended(generation, outcome))
         else:

@@ -36,7 +36,7 @@ async def wait_until_free(launch: Launch, gpus: GpuMonitor, held: Callable[[str]
 
 async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:
     """What stands in the way right now, as a sentence; None: nothing."""
-    if not is_free(launch.host, launch.port):
+    if not await asyncio.to_thread(is_free, launch.host, launch.port):  # a host's name is looked up
         other = await asyncio.to_thread(holder, launch.port)
         return f"port {launch.port} is held by {other}" if other else f"port {launch.port} is not free"
     if not launch.gpus:
@@ -57,7 +57,9 @@ async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:
 
 
 def _held(sample: GpuSample) -> str | None:
-    heavy = [h for h in sample.holders if h.memory is None or h.memory >= TOLERATED]
+    # How much a process holds is not always told; then it is as much as the card has in use.
+    most = SILENT if sample.memory_used is None else sample.memory_used
+    heavy = [h for h in sample.holders if (most if h.memory is None else h.memory) >= TOLERATED]
     if heavy:
         named = ", ".join(
             f"pid {h.pid} ({', '.join(filter(None, (h.command, h.user)))}"

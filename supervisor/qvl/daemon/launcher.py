@@ -1,5 +1,7 @@
 """Start one worker: look before, make its private directory, hand its secrets to the shim alone."""
 
+import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -46,6 +48,8 @@ class Launcher:
         self._log_dir = log_dir
         self._secrets = secrets
         self._simulated_gpus = simulated_gpus
+        self._side_ports: dict[str, int] = {}
+        """What was given to each worker last: it binds it seconds after its start, and others start meanwhile."""
 
     def driver(self, spec: Launch) -> Driver:
         return self._drivers[spec.engine.kind]
@@ -61,19 +65,18 @@ class Launcher:
         self, spec: WorkerSpec, generation: int, bundle: Path, taken_ports: Collection[int]
     ) -> Process | Exit:
         """Start the worker; an `Exit` says why it could not be."""
-        refusal = self.preflight(spec.launch)
+        refusal = await asyncio.to_thread(self.preflight, spec.launch)  # a mount that hangs must not hang us
         if refusal is not None:
             return refused(refusal)
-        nccl_port = None
-        if spec.launch.engine.kind is not EngineKind.COMMAND:
-            nccl_port = next((p for p in NCCL_PORTS if p not in taken_ports and is_free("127.0.0.1", p)), None)
+        nccl_port = self._side_port(spec, taken_ports)
+        tmpdir = None
         try:
-            tmpdir = _make_tmpdir(bundle)
             key, secret_env = read_secrets(spec.launch)
+            tmpdir = _make_tmpdir(bundle)
             secrets = self._secrets / spec.name
             devices = self._devices(spec.launch)
             place = Place(spec.name, tmpdir, secrets, devices, nccl_port, key, self._simulated_gpus)
-            command = self.driver(spec.launch).command(spec.launch, place)
+            command = await asyncio.to_thread(self.driver(spec.launch).command, spec.launch, place)
             self.remove_secrets(spec.name)
             for name, content in command.files.items():
                 _write_private(secrets / name, content)
@@ -81,8 +84,9 @@ class Launcher:
             for folder in (log_dir.parent, log_dir):  # `parents` would make the upper one with the umask's mode
                 folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
+            self._clean_up(spec.name, tmpdir)
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            return _no_start(f"can't prepare the start: {where}")
+            return no_start(f"can't prepare the start: {where}", error.errno)
         run = uuid.uuid4().hex
         bootstrap = Bootstrap(
             worker=spec.name,
@@ -99,9 +103,8 @@ class Launcher:
         try:
             answer = await launch(bootstrap)
         except ShimError as error:
-            remove_tmpdir(str(tmpdir))
-            self.remove_secrets(spec.name)
-            return _no_start(error.message)
+            self._clean_up(spec.name, tmpdir)
+            return no_start(error.message, error.errno)
         return process_of(answer, nccl_port, str(tmpdir), run)
 
     def remove_secrets(self, name: str) -> None:
@@ -114,6 +117,19 @@ class Launcher:
             return ()
         driver = self.driver(record.launched)
         return drift(record, driver, self._devices(record.launched), self._secrets / record.name)
+
+    def _clean_up(self, name: str, tmpdir: Path | None) -> None:
+        self.remove_secrets(name)
+        remove_tmpdir(str(tmpdir or ""))
+
+    def _side_port(self, spec: WorkerSpec, taken: Collection[int]) -> int | None:
+        if spec.launch.engine.kind is EngineKind.COMMAND:
+            return None
+        others = {port for name, port in self._side_ports.items() if name != spec.name}
+        free = (p for p in NCCL_PORTS if p not in taken and p not in others and is_free("127.0.0.1", p))
+        if (port := next(free, None)) is not None:
+            self._side_ports[spec.name] = port
+        return port
 
     def _devices(self, spec: Launch) -> tuple[str, ...]:
         cards = [(gpu, self._gpus.resolve(gpu)) for gpu in spec.gpus]
@@ -142,8 +158,21 @@ def refused(refusal: Refusal) -> Exit:
     )
 
 
-def _no_start(message: str) -> Exit:
-    return refused(Refusal(Cause.ENVIRONMENT, message, "mend this, then `qvlctl start` the worker"))
+_CAUSES = {
+    None: Cause.UNKNOWN,  # its shim did not answer in time: a busy machine's fault, so it is tried again
+    errno.ENOSPC: Cause.DISK_FULL,
+    errno.EDQUOT: Cause.DISK_FULL,
+    errno.ENOMEM: Cause.OUT_OF_HOST_MEMORY,
+    errno.EAGAIN: Cause.OUT_OF_HOST_MEMORY,
+}
+"""What the kernel says of a start that came to nothing; the rest lies in how the host is set up."""
+
+
+def no_start(message: str, number: int | None) -> Exit:
+    """A start that came to nothing with error `number`."""
+    cause = _CAUSES.get(number, Cause.ENVIRONMENT)
+    hint = "mend this, then `qvlctl start` the worker" if cause in (Cause.ENVIRONMENT, Cause.DISK_FULL) else None
+    return refused(Refusal(cause, message, hint))
 
 
 def environment(spec: Launch, command: Command, secret: Mapping[str, str]) -> dict[str, str]:
@@ -160,15 +189,24 @@ def environment(spec: Launch, command: Command, secret: Mapping[str, str]) -> di
 
 
 def read_secrets(spec: Launch) -> tuple[str | None, dict[str, str]]:
-    """The API key and the secret environment. OSError where a file can't be read."""
-    key = Path(spec.api_key_file).read_text().strip() if spec.api_key_file else None
+    """The API key and the secret environment. OSError where a file can't be read, or holds what no client can send."""
+    key = _text(spec.api_key_file).strip() if spec.api_key_file else None
+    if key and not (key.isascii() and key.isprintable()):
+        raise OSError(errno.EINVAL, "it must hold one key, of printable ASCII", spec.api_key_file)
     secret: dict[str, str] = {}
     if spec.engine.env_file:
-        for line in Path(spec.engine.env_file).read_text().splitlines():
+        for line in _text(spec.engine.env_file).splitlines():
             name, equals, value = line.strip().partition("=")
             if equals and name and not name.startswith("#"):
                 secret[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
     return key or None, secret
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_bytes().decode()
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "it is no UTF-8 text", path) from None
 
 
 def _missing_secret(spec: Launch) -> Refusal | None:

@@ -130,7 +130,7 @@ class Prober:
             async with asyncio.timeout(min(SCRAPE_TIMEOUT, worker.spec.policy.health.timeout)):
                 answer = await self._http.get(_url(worker, surface.metrics), headers=_headers(key))
             sample = parse(answer.text, time.monotonic()) if answer.status_code == 200 else None
-        except (httpx.HTTPError, TimeoutError, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError):
             return None
         if sample is None:
             return None
@@ -143,7 +143,7 @@ class Prober:
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._http.get(_url(worker, path), headers=_headers(key), timeout=timeout)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return False, f"{path}: {type(error).__name__}" + (f" ({error})" if str(error) else "")
         return answer.status_code == 200, f"{path} answered {answer.status_code}"
 
@@ -171,5 +171,5 @@ def _url(worker: Worker, path: str) -> str:
     return url(worker.spec.launch.host, worker.spec.launch.port) + path
 
 
-def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def _headers(key: str | None) -> dict[bytes, bytes]:
+    return {b"Authorization": b"Bearer " + key.encode()} if key else {}

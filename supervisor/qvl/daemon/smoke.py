@@ -26,7 +26,7 @@ async def smoke(prober: Prober, worker: Worker, surface: Surface, key: str | Non
             return wrong
         if info.get("has_image_understanding"):
             return await _complete(prober, worker, key, model, [*text, image_part()])
-    except (httpx.HTTPError, TimeoutError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         return f"no completion: {type(error).__name__} {error}".strip()
     return None
 
@@ -39,5 +39,6 @@ async def _complete(
     what = "a completion with an image" if len(content) > 1 else "a completion"
     if answer.status_code != 200:
         return f"{what} was answered with {answer.status_code}: {answer.text[:200]}"
-    choices = answer.json().get("choices")
+    document = answer.json()
+    choices = document.get("choices") if isinstance(document, dict) else None
     return None if choices else f"{what} came back without choices"

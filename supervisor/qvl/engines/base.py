@@ -1,5 +1,6 @@
 """What the daemon asks of a kind of engine: is it there, how is it started, how is it asked whether it serves."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -112,15 +113,13 @@ def flags_of(args: Mapping[str, object]) -> list[str]:
 
 
 def missing_model(launch: Launch) -> Refusal | None:
-    """A model that is a local path must be a directory with a config.json; a hub's name is the engine's business."""
-    if not launch.model.startswith(("/", "./", "../", "~")):
-        return None
-    path = Path(launch.model).expanduser()
-    if not path.is_dir():
+    """A model that is an absolute path must be there, a directory or one file (GGUF); a hub's name, and what only looks
+    like a path (the engine expands no `~`, and runs in `/`), is the engine's business."""
+    if launch.model.startswith("/") and not os.path.exists(launch.model):
         return Refusal(
             Cause.MODEL_MISSING,
-            f"model directory {launch.model} does not exist",
+            f"model {launch.model} does not exist",
             f"mount or download it to {launch.model}; the worker starts by itself once it is there",
-            str(path),
+            launch.model,
         )
     return None

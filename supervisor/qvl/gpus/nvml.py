@@ -44,7 +44,10 @@ class NvmlGpus:
             self.inventory()
         if not self._initialise():
             return tuple(GpuSample(card.index, card.uuid, card.name, health="lost") for card in self._known)
-        return tuple(_sample(card) for card in self._known)
+        samples = tuple(_sample(card) for card in self._known)
+        if samples and all(sample.health == "lost" for sample in samples):
+            self.close()  # the driver may have been loaded anew: the next look begins at the beginning
+        return samples
 
     def close(self) -> None:
         if self._ready:
@@ -91,7 +94,8 @@ def _sample(card: Gpu) -> GpuSample:
 def _holder(pid: int, memory: int | None) -> GpuHolder:
     command = user = ""
     with contextlib.suppress(OSError):
-        command = Path(f"/proc/{pid}/comm").read_text().strip()
+        # Cut after 15 bytes, maybe in the middle of a letter.
+        command = Path(f"/proc/{pid}/comm").read_bytes().decode(errors="replace").strip()
     with contextlib.suppress(OSError, KeyError):
         user = pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
     return GpuHolder(pid, None if memory is None else int(memory), command, user)

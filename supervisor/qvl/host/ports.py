@@ -26,13 +26,13 @@ class PortHolder(msgspec.Struct, frozen=True):
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now. SO_REUSEADDR as servers set it: connections that linger don't count."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # refused where the kernel has no IPv6
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host or "0.0.0.0", port))
             probe.listen(1)
-        except OSError as error:
-            return error.errno not in (errno.EADDRINUSE, errno.EACCES)
+    except OSError as error:
+        return error.errno not in (errno.EADDRINUSE, errno.EACCES)
     return True
 
 
@@ -79,9 +79,9 @@ def holder(port: int) -> PortHolder | None:
 
 
 def command_of(pid: int) -> str:
-    """The kernel's short name of a process: arguments may hold secrets."""
+    """The kernel's short name of a process: arguments may hold secrets. It is cut after 15 bytes, maybe in a letter."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_bytes().decode(errors="replace").strip()
     except OSError:
         return ""
 
