@@ -247,9 +247,8 @@ def test_its_code_is_replaced_while_workers_serve(tmp_path: Path) -> None:
     with Daemon(tmp_path, pool(gpus=2)) as daemon:
         daemon.start()
         before = [daemon.ready(f"chat-{index}")["pid"] for index in range(2)]
-        started = daemon.status["supervisor"]["started_at"]
         daemon.client.restart_daemon()
-        wait_until(lambda: daemon.answers() and daemon.status["supervisor"]["started_at"] != started, 10, "new code")
+        wait_until(lambda: daemon.said().count("started with pid") == 2 and daemon.answers(), 10, "the new code")
         assert daemon.process is not None
         assert daemon.status["supervisor"]["pid"] == daemon.process.pid
         assert [daemon.ready(f"chat-{index}")["pid"] for index in range(2)] == before

@@ -64,6 +64,14 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
         wait_until(lambda: len(daemon.processes()) == 1, 5, "no shim stays behind")
 
 
+INTERPRETER = """\
+#!/bin/sh
+[ "$1" = -m ] || exit 1  # who asks about SGLang learns nothing
+echo the engine runs
+exec sleep 600
+"""
+
+
 def sglang(python: Path, model: str) -> Table:
     return {
         "engines": {"sglang": {"kind": "sglang", "python": str(python)}},
@@ -79,7 +87,7 @@ def test_an_interpreter_that_comes_later(tmp_path: Path) -> None:
         assert str(python) in (worker["reason"] or "")
         assert worker["hint"]
         python.parent.mkdir(parents=True)
-        python.with_name("new").write_text("#!/bin/sh\necho the engine runs\nexec sleep 600\n")
+        python.with_name("new").write_text(INTERPRETER)
         python.with_name("new").chmod(0o755)
         python.with_name("new").replace(python)
         daemon.in_phase("starting")
@@ -88,7 +96,7 @@ def test_an_interpreter_that_comes_later(tmp_path: Path) -> None:
 
 def test_a_model_directory_that_comes_later(tmp_path: Path) -> None:
     python, model = tmp_path / "python", tmp_path / "mnt" / "model"
-    python.write_text("#!/bin/sh\necho the engine runs\nexec sleep 600\n")
+    python.write_text(INTERPRETER)
     python.chmod(0o755)
     with Daemon(tmp_path, sglang(python, str(model))) as daemon:
         worker = daemon.start().in_phase("failed")
