@@ -28,19 +28,15 @@ def play(scene: Scene, tmp_path: Path, *, heartbeat: float = 5.0) -> None:
     """Run `scene` with a client and a server in one loop."""
 
     async def run() -> None:
-        async with (
-            serving(FakeControl(), tmp_path / "supervisor.sock", heartbeat=heartbeat) as served,
-            Client(served.socket, served.view) as client,
-        ):
-            await scene(client, served)
+        async with serving(FakeControl(), tmp_path / "supervisor.sock", heartbeat=heartbeat) as served:
+            await scene(Client(served.socket, served.view), served)
 
     asyncio.run(run())
 
 
 def refused(call: Callable[[Client], Awaitable[object]], socket_path: Path, view: Path | None = None) -> QvlError:
     async def run() -> None:
-        async with Client(socket_path, view) as client:
-            await call(client)
+        await call(Client(socket_path, view))
 
     with pytest.raises(QvlError) as caught:
         asyncio.run(run())
@@ -220,21 +216,35 @@ def test_a_server_that_is_not_ours(tmp_path: Path, said: bytes, message: str) ->
 
     async def run() -> None:
         path = tmp_path / "s.sock"
-        async with await asyncio.start_unix_server(answer, path), Client(path) as client:
+        async with await asyncio.start_unix_server(answer, path):
             with pytest.raises(QvlError, match=message):
-                await client.status()
+                await Client(path).status()
+
+    asyncio.run(run())
+
+
+def test_a_stream_of_another_release_is_told_as_that(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n11\r\n{"type":"novel"}\n\r\n0\r\n\r\n')
+        writer.close()
+        await writer.wait_closed()
+
+    async def run() -> None:
+        path = tmp_path / "s.sock"
+        async with await asyncio.start_unix_server(answer, path):
+            with pytest.raises(QvlError, match="a frame of the event stream is not understood") as caught:
+                await anext(Client(path).events())
+        assert caught.value.hint == "qvlctl version: are both of one release?"
 
     asyncio.run(run())
 
 
 def test_a_stream_that_falls_silent_is_lost(tmp_path: Path) -> None:
     async def run() -> None:
-        async with (
-            serving(FakeControl(), tmp_path / "s.sock", heartbeat=60) as served,
-            Client(served.socket, silence=0.2) as client,
-        ):
+        async with serving(FakeControl(), tmp_path / "s.sock", heartbeat=60) as served:
             with pytest.raises(QvlError, match=r"said nothing for 0\.2 s"):
-                async for _ in client.events():
+                async for _ in Client(served.socket, silence=0.2).events():
                     pass
 
     asyncio.run(run())
@@ -247,15 +257,15 @@ from qvl.client.aio import Client
 from qvl.model.error import QvlError
 
 async def main():
-    async with Client(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None) as client:
-        assert (await client.whoami()).role == "operator"  # and all is imported that nobody can't read
-        os.setgroups([]); os.setgid(65534); os.setuid(65534)
-        for call in (client.whoami, client.restart_daemon):
-            try:
-                answer = await call()
-                print(getattr(answer, "role", "done"))
-            except QvlError as error:
-                print(error.code.wire, error.message)
+    client = Client(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None)
+    assert (await client.whoami()).role == "operator"  # and all is imported that nobody can't read
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    for call in (client.whoami, client.restart_daemon):
+        try:
+            answer = await call()
+            print(getattr(answer, "role", "done"))
+        except QvlError as error:
+            print(error.code.wire, error.message)
 
 asyncio.run(main())
 """

@@ -183,7 +183,6 @@ class FakeLink:
         self.log_asked: list[int | None] = []
         self.refusal: QvlError | None = None
         self.seq = 10
-        self.closed = False
         self.readers = 0
         self.tell(*frames)
 
@@ -263,9 +262,6 @@ class FakeLink:
         self._reach()
         self.cancelled.append(pool)
         return Accepted(self.seq + 1, f"the change of {pool} is taken back", ())
-
-    async def close(self) -> None:
-        self.closed = True
 
     def _reach(self) -> None:
         if not self.up:

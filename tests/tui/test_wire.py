@@ -52,15 +52,24 @@ def test_it_shows_acts_and_comes_back(tmp_path: Path) -> None:
 
 def test_the_plan_comes_from_the_daemon(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with serving(FakeControl(), tmp_path / "s.sock"):
+        control = FakeControl()
+        async with serving(control, tmp_path / "s.sock"):
             link = SocketLink(tmp_path / "s.sock")
-            try:
-                assert [profile.name for profile in await link.profiles()] == ["standard", "eagle3", "chat"]
-                assert (await link.plan_switch("qwen3-vl", "eagle3")).changes
-                assert (await link.history()).interval_s == 5.0
-                assert (await link.switch("qwen3-vl", "eagle3")).workers
-            finally:
-                await link.close()
+            assert [profile.name for profile in await link.profiles()] == ["standard", "eagle3", "chat"]
+            assert (await link.plan_switch("qwen3-vl", "eagle3")).changes
+            assert (await link.history()).interval_s == 5.0
+            for profile in ("eagle3", None):
+                assert (await link.switch("qwen3-vl", profile)).workers
+            await link.cancel_switch("qwen3-vl")
+            await link.act("stop", "qwen3-vl", pool=True)
+            await link.act("start", "chat-0", pool=False)
+            assert [(act.what, act.name) for act in control.acts] == [
+                ("switch", "qwen3-vl"),
+                ("reset", "qwen3-vl"),
+                ("cancel", "qwen3-vl"),
+                ("stop", "qwen3-vl"),
+                ("start", "chat-0"),
+            ]
 
     asyncio.run(scenario())
 
@@ -75,17 +84,14 @@ def test_the_log_begins_with_its_end_and_resumes_at_the_byte(tmp_path: Path) -> 
         control = FakeControl(logs={"chat-0": LogSource(logs, ((1, 100),))})
         async with serving(control, tmp_path / "s.sock"):
             link = SocketLink(tmp_path / "s.sock")
-            try:
-                first = link.log("chat-0", lines=2, since=None)
-                assert await anext(first) == (104, b"two\nthree\n")
-                with file.open("ab") as more:
-                    more.write(b"four\n")
-                assert await anext(first) == (114, b"four\n")
-                assert await anext(link.log("chat-0", lines=2, since=108)) == (108, b"three\nfour\n")
-                with pytest.raises(QvlError) as refused:
-                    await anext(link.log("no-such", lines=2, since=None))
-                assert refused.value.code is ErrorCode.NOT_FOUND
-            finally:
-                await link.close()
+            first = link.log("chat-0", lines=2, since=None)
+            assert await anext(first) == (104, b"two\nthree\n")
+            with file.open("ab") as more:
+                more.write(b"four\n")
+            assert await anext(first) == (114, b"four\n")
+            assert await anext(link.log("chat-0", lines=2, since=108)) == (108, b"three\nfour\n")
+            with pytest.raises(QvlError) as refused:
+                await anext(link.log("no-such", lines=2, since=None))
+            assert refused.value.code is ErrorCode.NOT_FOUND
 
     asyncio.run(scenario())

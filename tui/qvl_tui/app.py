@@ -73,16 +73,12 @@ class QvlApp(App[None]):
             # Asked to end from outside, the terminal is left as it was found.
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        # The first picture comes before the first import of the HTTP client.
-        self.call_after_refresh(lambda: self.run_worker(self._follow(), name="link"))
+        self.run_worker(self._follow(), name="link")
 
     # --- the link -------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        try:
-            await follow(self.link, lambda: self.store.last_event, self)
-        finally:
-            await self.link.close()
+        await follow(self.link, lambda: self.store.last_event, self)
 
     def linked(self, phase: LinkPhase, reason: str = "") -> None:
         self.post_message(Linked(phase, reason))

@@ -1,11 +1,9 @@
-"""The Link over the daemon's unix socket: `qvl.client.aio`, whose HTTP client is imported at the first request, when
-the first picture is already on the screen."""
+"""The Link over the daemon's unix socket: `qvl.client.aio`."""
 
 from collections.abc import AsyncIterator
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from qvl.client.aio import Client
 from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -13,23 +11,13 @@ from qvl.model.plan import Plan
 from qvl_tui.link import Chunk
 from qvl_tui.store import KEPT_SAMPLES
 
-if TYPE_CHECKING:
-    from qvl.client.aio import Client
-
 
 class SocketLink:
     """Reads fall back to `view` where `socket` may not be connected to."""
 
     def __init__(self, socket: Path, view: Path | None = None) -> None:
         self.where = str(socket)
-        self._socket = socket
-        self._view = view
-
-    @cached_property
-    def _client(self) -> "Client":
-        from qvl.client.aio import Client
-
-        return Client(self._socket, self._view)
+        self._client = Client(socket, view)
 
     def events(self, since: int) -> AsyncIterator[Frame]:
         return self._client.events(since, changes=True)
@@ -65,6 +53,3 @@ class SocketLink:
 
     async def cancel_switch(self, pool: str) -> Accepted:
         return await self._client.cancel_switch(pool)
-
-    async def close(self) -> None:
-        await self._client.aclose()

@@ -4,17 +4,14 @@ It reconnects nothing and retries nothing: when to try again is its user's decis
 """
 
 import errno
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
-import httpx
 import msgspec
 
+from qvl.client.aio_http import Connection, Response, connect, request
 from qvl.client.sync import quoted, refusal, unreachable
 from qvl.model.api import (
     Accepted,
@@ -54,21 +51,6 @@ class Client:
         self.socket = socket
         self.view = view
         self.silence = silence
-        self._main = _http(socket)
-        self._view = None if view is None else _http(view)
-
-    async def aclose(self) -> None:
-        await self._main.aclose()
-        if self._view is not None:
-            await self._view.aclose()
-
-    async def __aenter__(self) -> "Client":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def status(self) -> Status:
         return await self._get("/v1/status", Status)
@@ -135,7 +117,11 @@ class Client:
         decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
         async with self._open("GET", target, silence=self.silence) as response:
             async for line in _lines(response):
-                yield decoder.decode(line)
+                try:
+                    frame = decoder.decode(line)
+                except msgspec.DecodeError as error:
+                    raise _misunderstood("a frame of the event stream", error) from error
+                yield frame
 
     async def log(
         self,
@@ -150,7 +136,7 @@ class Client:
         """The log as it comes, in pieces that end anywhere."""
         target = _log_target(worker, lines, before, since, follow, previous)
         async with self._open("GET", target, silence=None if follow else ANSWER_SECONDS) as response:
-            async for piece in response.aiter_raw():
+            async for piece in response.pieces():
                 yield piece
 
     async def log_page(
@@ -164,22 +150,18 @@ class Client:
     ) -> LogPage:
         """A part of the log with its offset, so that more can be asked for on either side of it."""
         async with self._open("GET", _log_target(worker, lines, before, since, False, previous)) as response:
-            return LogPage(int(response.headers["x-qvl-offset"]), await response.aread())
+            return LogPage(int(response.headers["x-qvl-offset"]), await response.body())
 
     async def _get(self, target: str, kind: type[T]) -> T:
         return await self._send("GET", target, kind)
 
     async def _send(self, method: str, target: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
         async with self._open(method, target, body) as response:
-            data = await response.aread()
+            data = await response.body()
         try:
             return msgspec.json.decode(data, type=kind)
         except msgspec.DecodeError as error:
-            raise QvlError(
-                ErrorCode.INTERNAL,
-                f"the daemon's answer to {method} {target} is not understood: {error}",
-                "qvlctl version: are both of one release?",
-            ) from error
+            raise _misunderstood(f"the daemon's answer to {method} {target}", error) from error
 
     @asynccontextmanager
     async def _open(
@@ -189,62 +171,41 @@ class Client:
         body: msgspec.Struct | None = None,
         *,
         silence: float | None = ANSWER_SECONDS,
-    ) -> AsyncIterator[httpx.Response]:
-        content = None if body is None else msgspec.json.encode(body)
-        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=silence)
+    ) -> AsyncIterator[Response]:
+        payload = None if body is None else msgspec.json.encode(body)
+        connection = await self._connect(reads=method == "GET")
         try:
-            async with AsyncExitStack() as stack:
-                request = partial(_request, stack, method, target, content, timeout)
-                try:
-                    response = await request(self._main)
-                except httpx.ConnectError as error:
-                    denied = _os_error(error)
-                    if method != "GET" or self._view is None or denied.errno not in (errno.EACCES, errno.EPERM):
-                        raise unreachable(str(self.socket), denied) from error
-                    try:
-                        response = await request(self._view)
-                    except httpx.ConnectError:
-                        raise unreachable(str(self.socket), denied) from error
-                if response.status_code >= 400:
-                    raise refusal(response.status_code, await response.aread())
+            async with request(connection, method, target, payload, silence) as response:
+                if response.status >= 400:
+                    raise refusal(response.status, await response.body())
                 yield response
-        except httpx.TransportError as error:
+        except (OSError, EOFError, ValueError) as error:
             raise _broken(self.socket, error, silence) from error
 
-
-async def _request(
-    stack: AsyncExitStack,
-    method: str,
-    target: str,
-    content: bytes | None,
-    timeout: httpx.Timeout,
-    client: httpx.AsyncClient,
-) -> httpx.Response:
-    return await stack.enter_async_context(
-        client.stream(method, f"http://qvl{target}", content=content, timeout=timeout)
-    )
-
-
-def _http(path: Path) -> httpx.AsyncClient:
-    """A connection a request: one that is kept might be closed by the daemon just as we use it again."""
-    transport = httpx.AsyncHTTPTransport(
-        uds=os.fspath(path),
-        verify=False,  # nothing is encrypted here; this spares reading the host's certificates
-        limits=httpx.Limits(max_keepalive_connections=0),
-    )
-    return httpx.AsyncClient(transport=transport, trust_env=False, headers={"accept-encoding": "identity"})
+    async def _connect(self, *, reads: bool) -> Connection:
+        try:
+            return await connect(self.socket, CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise _broken(self.socket, error, CONNECT_SECONDS) from error
+        except OSError as error:
+            if not reads or self.view is None or error.errno not in (errno.EACCES, errno.EPERM):
+                raise unreachable(str(self.socket), error) from error
+            try:
+                return await connect(self.view, CONNECT_SECONDS)
+            except OSError:
+                raise unreachable(str(self.socket), error) from error
 
 
-async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Lines without their end. httpx's aiter_lines also splits at U+2028 and its like, which JSON strings may hold."""
+async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
+    """Lines without their end."""
     rest = bytearray()
-    async for piece in response.aiter_raw():
+    async for piece in response.pieces():
         *lines, tail = (rest + piece).split(b"\n")
         for line in lines:
             yield bytes(line)
         rest = tail
     if rest:
-        raise httpx.RemoteProtocolError("the stream ended in the middle of a line")
+        raise EOFError("the stream ended in the middle of a line")
 
 
 def _log_target(
@@ -255,21 +216,14 @@ def _log_target(
     return f"/v1/workers/{quoted(worker)}/log" + (f"?{query}" if query else "")
 
 
-def _os_error(error: httpx.ConnectError) -> OSError:
-    """The kernel's answer, which httpx and its layers have wrapped."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return OSError(None, str(error))
+def _misunderstood(what: str, error: msgspec.DecodeError) -> QvlError:
+    return QvlError(
+        ErrorCode.INTERNAL, f"{what} is not understood: {error}", "qvlctl version: are both of one release?"
+    )
 
 
-def _broken(path: Path, error: httpx.TransportError, silence: float | None) -> QvlError:
-    if isinstance(error, httpx.TimeoutException):
-        what = "takes no connection" if isinstance(error, httpx.ConnectTimeout) else f"said nothing for {silence:g} s"
-    else:
-        what = f"broke off its answer ({error})"
+def _broken(path: Path, error: Exception, silence: float | None) -> QvlError:
+    what = f"said nothing for {silence:g} s" if isinstance(error, TimeoutError) else f"broke off its answer ({error})"
     return QvlError(
         ErrorCode.UNREACHABLE,
         f"the daemon at {path} {what}",
