@@ -32,7 +32,7 @@ def measure(lab: Lab, sides: Sequence[Side], scale: Scale) -> Section:
     rows: list[Row] = []
     for title, lines in (("64 KiB a write", BIG_WRITE), ("a line a write", 1)):
         rates, costs, lost = _samples(sides), _samples(sides), _samples(sides)
-        for side in sides:
+        for side in [*sides] * scale.floods:
             rate, cost, gone = _flood(lab, side, scale, lines)
             rates[side.name].append(rate)
             costs[side.name].append(cost)

@@ -10,6 +10,7 @@ class Scale:
     """Kills of one worker, one after another, where every supervisor restarts as fast as it can."""
     fleets: tuple[tuple[int, int], ...]
     """Workers, and how often their start and stop is timed."""
+    floods: int
     flood_bytes: int
     flood_seconds: float
     """A flood ends with whichever comes first."""
@@ -25,6 +26,6 @@ class Scale:
     """Shortens the waits that let supervisors calm down, for who doesn't look at the figures."""
 
 
-FULL = Scale("full", 16, ((8, 5), (64, 3)), 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24)
-QUICK = Scale("quick", 4, ((8, 2),), 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8)
-TINY = Scale("tiny", 1, ((2, 1),), 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 0.15)
+FULL = Scale("full", 16, ((8, 5), (64, 3)), 2, 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24)
+QUICK = Scale("quick", 4, ((8, 2),), 1, 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8)
+TINY = Scale("tiny", 1, ((2, 1),), 1, 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 0.15)
