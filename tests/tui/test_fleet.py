@@ -362,6 +362,14 @@ async def test_a_sick_card_and_a_strangers_memory_are_marked() -> None:
 
 
 @screen_test
+async def test_what_engines_wrote_never_steers_the_terminal() -> None:
+    reason = "\x1b[2J\x9b31m\u202egone\x07"
+    async with terminal(FakeLink(snapshot(backoff("w-0", reason=reason), seq=9), event(9, reason)), (120, 40)) as t:
+        assert "[2J31mgone" in t.row("› w-0")
+        assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(t.text)
+
+
+@screen_test
 async def test_a_countdown_runs_by_the_daemons_clock() -> None:
     async with terminal(FakeLink(snapshot(backoff("w-0", next_start_at=NOW + timedelta(seconds=40))))) as t:
         t.clock.now += 6

@@ -107,7 +107,8 @@ class QvlApp(App[None]):
 
     def _changed(self, topics: set[Topic]) -> None:
         if topics and not self.due:
-            self.set_timer(PACE, self._paint)
+            # Whoever sees nothing yet is not made to wait for more.
+            self.set_timer(PACE if self.store.live else 0.001, self._paint)
         self.due |= topics
 
     def _paint(self) -> None:

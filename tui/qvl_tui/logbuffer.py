@@ -10,16 +10,14 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvl_tui.paint import UNSAFE
+
 KEPT = 5_000
 LONGEST = 4_000
 """Characters of a line that are kept."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_=>]|$)")
-_CONTROLS = {code: "·" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    # Marks that turn the reading direction could make a line read as another one.
-    code: "·"
-    for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
+_CONTROLS = dict.fromkeys(UNSAFE, "·")
 _ERROR = re.compile(
     r"\b(?:ERROR|CRITICAL|FATAL|Traceback|Segmentation fault|out of memory|OutOfMemoryError)\b"
     r"|\b\w*(?:Error|Exception)(?::|$)"

@@ -22,6 +22,10 @@ class Tone(StrEnum):
     BAD = "bad"
 
 
+UNSAFE = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""What no text may bring to the terminal: control characters, and marks that turn the reading direction, which could
+make a line read as another one."""
+
 Span = tuple[str, Tone]
 Line = tuple[Span, ...]
 

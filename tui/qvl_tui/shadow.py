@@ -5,6 +5,9 @@ a slow line it is seen. This stands between it and the terminal. It must be told
 else than it remembers: after a change of size, after a stop in the background, and when the user asks for a redraw.
 """
 
+from itertools import groupby
+from operator import itemgetter
+
 from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
@@ -47,9 +50,10 @@ class Shadow:
         row[x : x + len(new)] = new
         parts: list[str] = []
         for start, stop in _runs(old, new):
-            segments = [Segment(text, style) for text, style in new[start:stop]]
+            looks = groupby(new[start:stop], itemgetter(1))
+            segments = [Segment("".join(text for text, _ in run), style) for style, run in looks]
             parts.append(Control.move_to(x + start, y).segment.text)
-            parts.append(Strip(segments).simplify().render(console))
+            parts.append(Strip(segments).render(console))
         return "".join(parts)
 
 
@@ -77,6 +81,9 @@ def cells(strip: Strip) -> list[Cell]:
     found: list[Cell] = []
     for text, style, control in strip:
         if control:
+            continue
+        if text.isascii():
+            found.extend([(char, style) for char in text])
             continue
         for char in text:
             width = cell_len(char)

@@ -8,7 +8,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from qvl_tui.paint import Line, Tone, differences, length
+from qvl_tui.paint import UNSAFE, Line, Tone, differences
+
+_CONTROLS = dict.fromkeys(UNSAFE)
 
 
 class Canvas(ScrollView, can_focus=False):
@@ -87,8 +89,9 @@ class Canvas(ScrollView, can_focus=False):
         if row >= len(self.lines):
             return Strip.blank(width, base)
         line = self.lines[row]
-        segments = [Segment(text, base + self._style(tone)) for text, tone in line]
-        return Strip(segments, length(line)).adjust_cell_length(width, base)
+        # Reasons and evidence quote what engines wrote: it must not steer the terminal.
+        segments = [Segment(text.translate(_CONTROLS), base + self._style(tone)) for text, tone in line]
+        return Strip(segments).adjust_cell_length(width, base)
 
     def _style(self, tone: Tone) -> Style:
         return self.get_component_rich_style(f"tone-{tone}", partial=True)
