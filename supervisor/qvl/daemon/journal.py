@@ -98,12 +98,16 @@ class Journal:
         self._path = file
         self._events: deque[Event] = deque(maxlen=REMEMBERED)
         self._watchers: set[Subscription] = set()
+        self._torn = False
+        """The file ends within a line, which the next one must not be joined to."""
         self.seq = 0
 
     def open(self) -> None:
         for path in (self._path.with_suffix(".old"), self._path):
             with contextlib.suppress(OSError):
-                for line in path.read_bytes().splitlines():
+                content = path.read_bytes()
+                self._torn = bool(content) and not content.endswith(b"\n")
+                for line in content.splitlines():
                     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # a line cut off by a crash
                         self._events.append(msgspec.json.decode(line, type=Event))
         self.seq = max((event.seq for event in self._events), default=0)
@@ -179,9 +183,12 @@ class Journal:
 
     def _append(self, event: Event) -> None:
         # A full disk costs history on disk, never the event itself.
+        line = (b"\n" if self._torn else b"") + msgspec.json.encode(event) + b"\n"
+        self._torn = True
         with contextlib.suppress(OSError):
             with open(self._path, "ab", opener=_private) as file:
-                file.write(msgspec.json.encode(event) + b"\n")
+                file.write(line)
                 size = file.tell()
+            self._torn = False
             if size > FILE_SIZE:
                 self._path.replace(self._path.with_suffix(".old"))
