@@ -67,8 +67,8 @@ def _without_record(supervisor: Supervisor, records: Mapping[str, RecordFile]) -
     found = {}
     for name in supervisor.store.bundles():
         shim = read_record(supervisor.store.bundle(name)) if name not in records else None
-        if shim is not None and shim.boot_id == proc.boot_id() and _lives(shim):
-            record = WorkerRecord(name=name, pool=name.rpartition("-")[0], wanted=Wanted.UP)
+        if shim is not None and shim.worker == name and shim.boot_id == proc.boot_id() and _lives(shim):
+            record = WorkerRecord(name=name, pool=name.rpartition("-")[0], wanted=Wanted.UP, since=shim.started_at)
             found[name] = RecordFile(shim.boot_id, record)
     return found
 

@@ -95,16 +95,17 @@ class Store:
         self._write(path, msgspec.json.encode(RecordFile(self._boot_id, record)), durable=durable)
 
     def load_records(self) -> dict[str, RecordFile]:
-        """The records that can be read, by name; an unreadable one is put aside as record.json.bad."""
+        """The records that can be read, by name; an unreadable one is put aside as record.json.bad. One that lies
+        under another name is somebody's copy, and none of ours."""
         found = {
             name: self._read(self.directory / "workers" / name / "record.json", RecordFile) for name in self.bundles()
         }
-        return {name: read for name, read in found.items() if read is not None}
+        return {name: read for name, read in found.items() if read is not None and read.record.name == name}
 
     def bundles(self) -> list[str]:
         """The names of all workers that have a bundle, with or without a record."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(path.name for path in (self.directory / "workers").iterdir())
+            return sorted(path.name for path in (self.directory / "workers").iterdir() if path.is_dir())
         return []
 
     def forget(self, name: str) -> None:
@@ -175,7 +176,7 @@ class Store:
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Whole or not at all; 0600. `durable` also survives a power cut."""
+    """Whole or not at all; 0600. `durable`: the content is on the disk before its name points to it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
