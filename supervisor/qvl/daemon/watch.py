@@ -27,6 +27,7 @@ async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
     `seen` was taken before the last look at the file. What was written between that look and the first watch, or while
     a directory was away, and what a network mount never tells, is found by comparing.
     """
+    complained = False
     while True:
         folders = _folders(config)
         if not folders:
@@ -52,8 +53,13 @@ async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
                 if _folders(config) != folders:
                     break
         except (OSError, RuntimeError) as error:  # a directory went away, or inotify's limits are used up
-            log.warning("the configuration's directory can't be watched, trying again: %s", error)
+            if not complained:
+                log.warning("the configuration can't be watched, so it is looked at each second: %s", error)
+            complained = True
             await asyncio.sleep(COMPARED / 1000)
+            if (now := signature(config)) != seen:
+                seen = now
+                yield
 
 
 def signature(config: Path) -> Signature:
