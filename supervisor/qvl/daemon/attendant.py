@@ -50,6 +50,9 @@ log = logging.getLogger(__name__)
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
+DRAIN_MUTE = 3
+"""Looks in a row without an answer after which a server that was busy counts as one that can't tell any more."""
+
 
 REATTACH = 0.5
 """Seconds between two attempts to reach a shim that lives."""
@@ -116,9 +119,12 @@ class WorkerAttendant:
     async def _drain(self, worker: Worker, generation: int) -> None:
         """Wait until nothing is in flight; where that can't be told, there is nothing to wait for."""
         surface, key = self.surface(worker)
+        mute = 0
         while surface.metrics:
             sample = await self._prober.scrape(worker, surface, key)
-            if sample is None or not sample.busy:
+            # A server that is busy may be too busy to say so, once.
+            mute = mute + 1 if sample is None and worker.window and worker.window[-1].busy else 0
+            if (sample is None and mute in (0, DRAIN_MUTE)) or (sample is not None and not sample.busy):
                 break
             self._publish_metrics(worker)
             await asyncio.sleep(DRAIN_PERIOD)

@@ -79,6 +79,7 @@ class Configuration:
         self._error: str | None = None
         self._waits = False
         self._plans: dict[str, Prepared] = {}
+        self._unwritten: dict[str, Callable[[], None]] = {}
         self._numbers = itertools.count(1)
         self._warned: set[str] = set()
         self._reloads = asyncio.Lock()
@@ -241,7 +242,7 @@ class Configuration:
 
     def commit_override(self, pool: str, override: Override | None, placed: Fleet) -> None:
         self._overrides = self._overridden(pool, override)  # of now: other pools have switched meanwhile
-        self._write(lambda: self._state.save_overrides(self._overrides))
+        self._write("overrides", lambda: self._state.save_overrides(self._overrides))
         self.pools = {s.name: s if s.name == pool else self.pools.get(s.name, s) for s in placed.pools}
         self._tell()
 
@@ -313,7 +314,7 @@ class Configuration:
             return
         self._error = f"revision {config.revision} was rejected: {wrong}"
         self._rejected = rejected = Rejected(config.revision, self._error)
-        self._write(lambda: self._state.save_rejected(rejected))
+        self._write("rejected", lambda: self._state.save_rejected(rejected))
         self._journal.publish(
             "apply", self._error, severity=Severity.ERROR, data={"revision": config.revision, "outcome": "rolled-back"}
         )
@@ -335,23 +336,32 @@ class Configuration:
             self._journal.publish("switch", sentence)
         if held != self._overrides:
             self._overrides = held
-            self._write(lambda: self._state.save_overrides(self._overrides))
+            self._write("overrides", lambda: self._state.save_overrides(self._overrides))
         for note in placed.notes:
             log.warning("%s", note)
         self.pools = {pool.name: pool for pool in placed.pools}
         self._supervisor.forget_pools(config.pools)
-        self._write(lambda: self._state.save_applied(config))
+        self._write("applied", lambda: self._state.save_applied(config))
 
     def _forget_rejection(self) -> None:
         if self._rejected is not None:
             self._rejected = None
-            self._write(lambda: self._state.save_rejected(None))
+            self._write("rejected", lambda: self._state.save_rejected(None))
 
-    def _write(self, write: Callable[[], None]) -> None:
+    def retry(self) -> None:
+        """Write again what could not be written."""
+        for what, write in list(self._unwritten.items()):
+            self._write(what, write)
+
+    def _write(self, what: str, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
-            log.error("the configuration's state can't be written: %s", error)
+            if what not in self._unwritten:
+                log.error("the configuration's state can't be written, it is kept in memory: %s", error)
+            self._unwritten[what] = write
+        else:
+            self._unwritten.pop(what, None)
 
 
 def _lines(loaded: Loaded) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from qvl.model.gpu import Gpu, GpuSample
 from qvl.shim import proc
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TIMEOUT = 10.0
 """Seconds after which a reading counts as not to be had: a card that fell off the bus can block the driver."""
@@ -28,6 +31,7 @@ class GpuMonitor:
         self._source = source
         self._remembered = remembered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
+        self._owed: asyncio.Future[Any] | None = None
         self.inventory: tuple[Gpu, ...] = ()
         self.latest: tuple[GpuSample, ...] = ()
         self.roots: Callable[[], Mapping[int, str]] = dict
@@ -42,23 +46,31 @@ class GpuMonitor:
 
     async def look(self) -> bool:
         """Look for cards again; True where there are other ones than before."""
-        loop = asyncio.get_running_loop()
-        seen = await loop.run_in_executor(self._thread, self._source.inventory) or self._remembered
+        seen = await self._ask(self._source.inventory) or self.inventory or self._remembered
         changed, self.inventory = seen != self.inventory, seen
         return changed
 
     async def sample(self) -> tuple[GpuSample, ...]:
         """A new reading; the last one with every figure unknown where the driver does not answer in time."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                samples = await loop.run_in_executor(self._thread, self._named, self.roots())
-        except TimeoutError:
-            samples = tuple(GpuSample(s.index, s.uuid, s.name, health="lost") for s in self.latest)
+        roots = self.roots()
+        samples = await self._ask(lambda: self._named(roots))
+        if samples is None:
+            samples = tuple(GpuSample(c.index, c.uuid, c.name, health="lost") for c in self.inventory)
         self.latest = tuple(
             msgspec.structs.replace(s, health="quarantined") if s.index in self.quarantined else s for s in samples
         )
         return self.latest
+
+    async def _ask(self, question: Callable[[], T]) -> T | None:
+        """The driver's answer; None where it doesn't come in time. While it owes one it is asked nothing more."""
+        if self._owed is not None and not self._owed.done():
+            return None
+        answer = asyncio.get_running_loop().run_in_executor(self._thread, question)
+        done, _ = await asyncio.wait({answer}, timeout=TIMEOUT)
+        if done:
+            return answer.result()
+        self._owed = answer
+        return None
 
     def _named(self, roots: Mapping[int, str]) -> tuple[GpuSample, ...]:
         """A reading whose holders have the names of our workers."""

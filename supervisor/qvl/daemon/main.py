@@ -64,6 +64,12 @@ GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
 LOOK_FOR_CARDS = 15.0
 """Seconds between looks for cards on a host that shows none."""
 
+LOOK_FOR_MISSING = 1.0
+"""Seconds between looks for paths whose absence keeps workers from starting."""
+
+STUBBORN = 60.0
+"""Seconds beyond drain and term after which a process counts as one that even SIGKILL doesn't end."""
+
 PATIENCE = 30.0
 """Seconds that systemd waits for the next sign of life while workers end."""
 
@@ -197,7 +203,7 @@ class Daemon:
             self._notifier.watchdog,
             lambda: self._tell_systemd(supervisor, control),
             attendant.reap,
-            lambda: _mend(supervisor),
+            configuration.retry,
         ]
         loop_task = group.create_task(supervisor.run())
         await supervisor.ask(lambda: adopt_all(supervisor, store.load_records(), configuration.first_fleet()))
@@ -211,6 +217,7 @@ class Daemon:
             group.create_task(self._reloads(configuration, control)),
             group.create_task(_sample(gpus, supervisor, journal, history)),
             group.create_task(_look_for_cards(gpus, store, configuration)),
+            group.create_task(_look_for_missing(supervisor)),
         ]
         await self._stop.wait()
         control.closing = True
@@ -287,10 +294,17 @@ class Daemon:
         self._notifier.extend_timeout(PATIENCE)
         for name in list(supervisor.workers):
             supervisor.post(name, HoldAsked())
+        stops = [worker.spec.policy.stop for worker in supervisor.workers.values()]
+        limit = max((stop.drain + stop.term for stop in stops), default=0.0) + STUBBORN
         async with asyncio.TaskGroup() as group:
             force = group.create_task(self._hurry(supervisor))
-            for name in list(supervisor.workers):
-                await supervisor.until(name, lambda w: w is None or w.record.phase in (Phase.STOPPED, Phase.FAILED))
+            try:
+                async with asyncio.timeout(limit):
+                    for name in list(supervisor.workers):
+                        await supervisor.until(name, _is_down)
+            except TimeoutError:
+                left = [name for name, worker in supervisor.workers.items() if not _is_down(worker)]
+                log.error("left behind, since not even SIGKILL ends them: %s", ", ".join(left))
             force.cancel()
 
     async def _hurry(self, supervisor: Supervisor) -> None:
@@ -347,12 +361,20 @@ async def _look_for_cards(gpus: GpuMonitor, store: Store, configuration: Configu
             await configuration.reload()
 
 
-def _mend(supervisor: Supervisor) -> None:
-    """Start again what waits for a path that was missing and is there now."""
-    for worker in list(supervisor.workers.values()):
-        end = worker.record.last_exit
-        if worker.record.phase is Phase.FAILED and end is not None and end.missing and Path(end.missing).exists():
-            supervisor.feed(worker.name, Mended(f"{end.missing} is there"))
+async def _look_for_missing(supervisor: Supervisor) -> None:
+    """Start again what waits for a path that was missing and is there now. A mount that hangs keeps nobody else."""
+    while True:
+        await asyncio.sleep(LOOK_FOR_MISSING)
+        for worker in list(supervisor.workers.values()):
+            end = worker.record.last_exit
+            if worker.record.phase is not Phase.FAILED or end is None or not end.missing:
+                continue
+            if await asyncio.to_thread(os.path.exists, end.missing):
+                supervisor.post(worker.name, Mended(f"{end.missing} is there"))
+
+
+def _is_down(worker: Worker | None) -> bool:
+    return worker is None or worker.record.phase in (Phase.STOPPED, Phase.FAILED)
 
 
 def _is_simulated(gpus: str) -> bool:

@@ -34,7 +34,8 @@ class Prober:
     """One client for all workers; one task per worker, so that no request waits for another's."""
 
     def __init__(self) -> None:
-        limits = httpx.Limits(max_keepalive_connections=64)
+        # Servers close a connection that was silent for 5 s; a request must not meet that.
+        limits = httpx.Limits(max_keepalive_connections=64, keepalive_expiry=3.0)
         self._http = httpx.AsyncClient(trust_env=False, limits=limits)
 
     async def close(self) -> None:

@@ -70,6 +70,10 @@ class Pulse:
         end = logread.end(self._log_dir)
         if end <= self._offset:
             return False
-        first, data = logread.read_at(self._log_dir, max(self._offset, end - BATCH), BATCH)
+        try:
+            first, data = logread.read_at(self._log_dir, max(self._offset, end - BATCH), BATCH)
+        except OSError:  # it can't be read: then it shows nothing
+            return False
         self._offset = first + len(data)
-        return any(shows_work(line.decode(errors="replace")) for line in data.replace(b"\r", b"\n").split(b"\n"))
+        lines = data.replace(b"\r", b"\n").split(b"\n")
+        return any(shows_work(line[:2000].decode(errors="replace")) for line in lines)
