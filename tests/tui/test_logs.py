@@ -191,3 +191,11 @@ async def test_why_a_worker_failed_stands_over_its_log() -> None:
         await t.press("G", "enter")
         assert "✕ failed" in t.lines[0]
         assert "the model /models/Qwen3-VL-8B-Instruct is not there" in t.lines[1]
+
+
+@screen_test
+async def test_a_line_that_is_cut_says_so_beside_the_scrollbar_which_is_where_the_view_is() -> None:
+    async with terminal(FakeLink(snapshot(worker("w-0")))) as t:
+        view = await opened(t, b"".join(b"%d %s\n" % (n, b"x" * 100) for n in range(100)))
+        assert all(line.endswith("x…") for line in t.log)
+        assert view.vertical_scrollbar.position == view.scroll_y == view.max_scroll_y > 0

@@ -15,5 +15,6 @@ def arrange(height: int, workers: int, gpus: int) -> Places:
     """Rows for the cards (at most, before they are laid out) and for the table; the events get what is left."""
     body = max(height - _FIXED - _GAPS, 4)
     events = max(3, body // 4)
-    most = max(2, body // 4)
+    # A line for each card is worth it as long as no worker is pushed out of view by it.
+    most = max(2, body // 4, min(body // 3, body - workers - events))
     return Places(most, max(1, min(max(workers, 1), body - min(gpus, most) - events)))

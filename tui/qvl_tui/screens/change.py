@@ -15,7 +15,7 @@ from qvl_tui.screens.frame import Clock
 from qvl_tui.sentences import SEVERITIES, change, state, why
 from qvl_tui.store import Store, Topic
 
-_METER = 24
+_METER = 20
 _WORKERS = 8
 
 
@@ -44,7 +44,7 @@ class ChangeScreen(Dialog[None]):
             self.put((*self._over(pool, width), BLANK, choices(("⏎ Esc", "close", Tone.MUTED))))
 
     def _under_way(self, pool: PoolStatus, switch: SwitchStatus, width: int) -> tuple[Line, ...]:
-        filled, empty = bar(switch.done / switch.total if switch.total else 0.0, _METER)
+        filled, empty = bar(self._share(switch), _METER)
         now = self.store.now(self.clock())
         age = "" if now is None else f"for {duration((now - switch.started_at).total_seconds())}"
         meter: Line = (
@@ -59,6 +59,12 @@ class ChangeScreen(Dialog[None]):
         if len(workers) > _WORKERS:
             rows.append(((f"  and {count(len(workers) - _WORKERS, 'worker')} more", Tone.MUTED),))
         return ((change(pool, switch), Tone.STRONG),), BLANK, clip(meter, width), BLANK, *rows
+
+    def _share(self, switch: SwitchStatus) -> float:
+        """How much is done, with what the start under way has reached."""
+        here = self.store.workers.get(switch.worker or "")
+        started = here.progress.percent or 0 if here and here.progress and not here.ready else 0
+        return (switch.done + started / 100) / switch.total if switch.total else 0.0
 
     def _row(self, worker: WorkerStatus, switch: SwitchStatus, width: int) -> Line:
         known = state(worker)

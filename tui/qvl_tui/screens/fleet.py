@@ -93,7 +93,7 @@ class FleetScreen(Frame):
             events.show(event_lines(self.store, (events.size.width or width) - 1))
         if width >= 120:
             detail = self.canvas("detail")
-            room = detail.size.width or 46, detail.size.height
+            room = (detail.size.width or 46) - 1, detail.size.height
             detail.show(detail_lines(self.selected(), self.store, now, *room))
 
     def _nothing(self) -> Line:

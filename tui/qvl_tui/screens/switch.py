@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from qvl.model.api import ProfileInfo
 from qvl.model.error import QvlError
-from qvl.model.plan import Action, Plan
+from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.status import PoolStatus
 from rich.cells import cell_len
 from textual import on
@@ -159,23 +159,28 @@ def plan_lines(plan: Plan, store: Store, width: int) -> tuple[Line, ...]:
     if not steps:
         return ((("nothing changes", Tone.MUTED),),)
     lines: list[Line] = []
-    for step in steps[:6]:
-        down = f"about {duration(step.downtime_s)} away" if step.downtime_s is not None else ""
-        keys = ", ".join(key.key for key in step.keys)
-        rest = " · ".join(filter(None, (down, keys)))
-        lines.append(
-            (
-                (left(str(step.action), 12), _TONES.get(step.action, Tone.MUTED)),
-                (step.worker, Tone.TEXT),
-                (cut(f"  {rest}", width - 12 - len(step.worker)), Tone.MUTED),
-            )
-        )
-    if len(steps) > 6:
-        lines.append(((f"and {count(len(steps) - 6, 'worker')} more", Tone.MUTED),))
+    for (action, keys, downtime), same in _alike(steps):
+        who = same[0] if len(same) == 1 else count(len(same), "worker")
+        down = "" if downtime is None else f"about {duration(downtime)} away" + (" each" if len(same) > 1 else "")
+        tone = _TONES.get(action, Tone.MUTED)
+        lines.append(((left(str(action), 12), tone), (who, Tone.TEXT), (f"  {down}", Tone.MUTED)))
+        lines += [((" " * 12, Tone.TEXT), (part, Tone.MUTED)) for part in wrap(", ".join(keys), width - 12)[:3]]
     hit = [store.workers[step.worker] for step in steps if step.action.interrupts and step.worker in store.workers]
     if hit:
         lines.append(((f"one after the other, drained first; now {interrupted(hit, store)}", Tone.TEXT),))
     return tuple(lines)
+
+
+_Kind = tuple[Action, tuple[str, ...], int | None]
+
+
+def _alike(steps: list[PlanStep]) -> list[tuple[_Kind, list[str]]]:
+    """Workers to which the same happens for the same reasons, together."""
+    kinds: dict[_Kind, list[str]] = {}
+    for step in steps:
+        downtime = None if step.downtime_s is None else round(step.downtime_s)
+        kinds.setdefault((step.action, tuple(key.key for key in step.keys), downtime), []).append(step.worker)
+    return list(kinds.items())
 
 
 def _keys(ready: bool) -> Line:

@@ -71,6 +71,10 @@ class Canvas(ScrollView, can_focus=False):
         if round(old_value) != round(new_value):
             self._at_end = round(new_value) >= self.max_scroll_y
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        # A scrollbar that only now appears has missed where the view was scrolled to.
+        self.vertical_scrollbar.position = self.scroll_y
+
     def reveal(self, row: int) -> None:
         """Scroll as little as brings this line into view."""
         top, height = self.scroll_offset.y, self.size.height

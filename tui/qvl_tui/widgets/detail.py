@@ -31,9 +31,23 @@ def detail_lines(
     if now_said:
         tone = known.tone if known.tone in (Tone.WARN, Tone.BAD) else Tone.TEXT
         lines += _field("now", now_said, width, tone, most=6)
-    if worker.hint and worker.hint not in now_said:
-        lines += _field("do", worker.hint, width, Tone.ACCENT)
-    lines += _field("endpoint", worker.endpoint or "—", width)
+    last = worker.last_exit
+    todo = worker.hint or (last.hint if last and not worker.ready else None)
+    if todo and todo not in now_said:
+        lines += _field("do", todo, width, Tone.ACCENT)
+    facts = _facts(worker, store, width)
+    ended = _exit(last, todo, now_said, width) if last else []
+    # Where it does not serve, why the last process ended comes before where the next one will.
+    parts = [facts, ended] if worker.ready else [ended, facts]
+    for part in filter(None, parts):
+        lines += [BLANK, *part] if lines[-1] else part
+    if worker.phase.has_process:
+        lines += _charts(worker, store, width, height - len(lines))
+    return tuple(lines)
+
+
+def _facts(worker: WorkerStatus, store: Store, width: int) -> list[Line]:
+    lines = _field("endpoint", worker.endpoint or "—", width)
     lines += _field("runs", f"{worker.profile} on {worker.engine}", width)
     lines += _field("process", f"pid {worker.pid}" if worker.pid else "none", width)
     if worker.restarts:
@@ -46,11 +60,7 @@ def detail_lines(
         accepted = None if not figures.accept_length else f"{figures.accept_length:.1f} tokens accepted a step"
         for text in filter(None, (hits, accepted)):
             lines += _field("engine", text, width)
-    if worker.last_exit:
-        lines += [BLANK, *_exit(worker.last_exit, worker.hint, width)]
-    if worker.phase.has_process:
-        lines += _charts(worker, store, width, height - len(lines))
-    return tuple(lines)
+    return lines
 
 
 _CHARTS: tuple[tuple[str, str, Callable[[float | None], str], float | None], ...] = (
@@ -78,13 +88,13 @@ def _charts(worker: WorkerStatus, store: Store, width: int, rows: int) -> list[L
     return lines
 
 
-def _exit(last: ExitStatus, said: str | None, width: int) -> list[Line]:
+def _exit(last: ExitStatus, todo: str | None, said: str, width: int) -> list[Line]:
+    """What is said above already is left out."""
     how = f"signal {last.signal}" if last.signal is not None else f"exit {last.code}" if last.code is not None else ""
-    told = ", ".join(filter(None, (last.cause.value, how, clock(last.at))))
-    lines = _field("last exit", told, width)
-    if last.evidence:
+    lines = _field("last exit", ", ".join(filter(None, (clock(last.at), how, last.cause.value))), width)
+    if last.evidence and last.evidence not in said:
         lines += _field("evidence", last.evidence, width, Tone.MUTED)
-    if last.hint and last.hint != said:
+    if last.hint and last.hint != todo:
         lines += _field("hint", last.hint, width, Tone.ACCENT)
     return lines
 

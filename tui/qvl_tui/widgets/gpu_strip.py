@@ -44,8 +44,13 @@ def _full(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
         (right(_degrees(gpu), 7), _heat(gpu)),
         (right(_watts(gpu), 8), Tone.MUTED),
         ("  ", Tone.TEXT),
-        *_trouble(gpu, others),
+        *(_trouble(gpu, others) or ((", ".join(_workers(gpu, store)), Tone.MUTED),)),
     )
+
+
+def _workers(gpu: GpuSample, store: Store) -> list[str]:
+    """Those that the card was given to."""
+    return [name for name, worker in store.workers.items() if gpu.index in worker.gpus or gpu.uuid in worker.gpus]
 
 
 def _short(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:

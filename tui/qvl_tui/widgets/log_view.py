@@ -74,6 +74,10 @@ class LogView(ScrollView, can_focus=False):
         if not self._absorbing and round(old_value) != round(new_value):
             self._follow(round(new_value) >= self.max_scroll_y)
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        # A scrollbar that only now appears has missed where the view was scrolled to.
+        self.vertical_scrollbar.position = self.scroll_y
+
     def _follow(self, follow: bool) -> None:
         if follow != self.following:
             self.following = follow
@@ -121,7 +125,7 @@ class LogView(ScrollView, can_focus=False):
 
     def render_line(self, y: int) -> Strip:
         row = y + self.scroll_offset.y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         style = self.rich_style
         if row >= len(self.buffer.lines):
             return Strip.blank(width, style)

@@ -1,0 +1,21 @@
+"""The pictures of the documentation show what the program draws. After a change: `make screenshots`."""
+
+import asyncio
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from tools.screenshots import SCREENS, picture
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def words(svg: str) -> list[str]:
+    return [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_picture_is_up_to_date(name: str) -> None:
+    assert words(asyncio.run(picture(SCREENS[name]))) == words((DOCS / f"{name}.svg").read_text(encoding="utf-8"))
