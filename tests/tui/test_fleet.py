@@ -1,19 +1,17 @@
 """The fleet screen, driven as a person would, at the sizes that people have."""
 
-import re
 from datetime import timedelta
 
 import pytest
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Lost, Severity
-from qvl.model.gpu import GpuHolder
 from qvl.model.status import WorkerMetrics
 from qvl.model.worker import Phase, Wanted
 from qvl_tui.keys import KEYS, Where
 from rich.console import RenderableType
 from textual.screen import Screen
 
-from tests.tui.fleet import GIB, NOW, FakeLink, backoff, event, failed, gpu, snapshot, starting, troubled, worker
+from tests.tui.fleet import NOW, FakeLink, backoff, event, failed, snapshot, starting, troubled, worker
 from tests.tui.support import screen_test, terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -321,45 +319,6 @@ async def test_events_scroll_back_and_return_to_the_newest() -> None:
         assert "event number 60" not in t.text, "what one reads must not be scrolled away"
         await t.press("pagedown", "pagedown")
         assert "▲ event number 60" in t.text
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_sixteen_cards_and_workers_fit(size: tuple[int, int]) -> None:
-    @screen_test
-    async def scenario() -> None:
-        workers = [worker(f"w-{n}") for n in range(16)]
-        async with terminal(FakeLink(snapshot(*workers)), size) as t:
-            assert "16/16 ready" in t.lines[0]
-            await t.press("G")
-            assert "w-15" in t.row("›")
-            for index in range(16):
-                assert any(re.search(rf" {index:>2} (H200 +)?━", line) for line in t.lines), index
-
-    scenario()
-
-
-@screen_test
-async def test_a_host_without_cards_has_no_strip() -> None:
-    async with terminal(FakeLink(snapshot(worker("w-0", gpus=()), gpus=()))) as t:
-        assert "GiB" not in t.text
-        assert t.lines[3].split()[0] == "worker"
-
-
-@screen_test
-async def test_a_sick_card_and_a_strangers_memory_are_marked() -> None:
-    async with terminal(FakeLink(*troubled()), (120, 40)) as t:
-        assert "▲ pid 4711 python" in t.row("116/141")
-        ours = GpuHolder(4101, 100 * GIB, "sglang::scheduler", "qvl", worker="qwen3-vl-0")
-        other = GpuHolder(4712, 2 * GIB, "jupyter", "bob")
-        t.link.tell(Change(NOW, gpus=(gpu(0, holders=(ours,)), gpu(1, holders=(ours, other)))))
-        await t.settle()
-        t.app._beat()
-        await t.settle()
-        assert "▲" not in t.row("110/141")
-        assert t.row("113/141").endswith("▲ pid 4712 jupyter (bob) 2.0 GiB")
-        t.link.tell(Change(NOW, gpus=(gpu(0, health="lost", memory_used=None, utilization=None), gpu(1))))
-        await t.settle()
-        assert "✕ lost" in t.row("—/141")
 
 
 @screen_test
