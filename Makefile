@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 SGLANG := .sglang
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-JOBS ?= auto
+# Tests wait on processes more than they compute: two for each core.
+JOBS ?= 4
 
 .PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench schema clean
 

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +39,19 @@ def processes_below(root: Path) -> list[str]:
     return found
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Short: supervisord binds its socket there, and pytest's own directories use up a socket's 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="qvl-b-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
 @pytest.mark.parametrize("name", MEASUREMENTS)
-def test_measurement_runs_and_cleans_up(name: str, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    document = tmp_path / "benchmarks.md"
+def test_measurement_runs_and_cleans_up(name: str, scratch: Path) -> None:
+    figures = scratch / "figures.json"
+    document = scratch / "benchmarks.md"
     only = [word for side in SIDES for word in ("--only", side)]
-    files = ["--json", str(figures), "--markdown", str(document), "--scratch", str(tmp_path)]
+    files = ["--json", str(figures), "--markdown", str(document), "--scratch", str(scratch)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", name, "--tiny", *only, *files],
         cwd=REPOSITORY,
@@ -57,8 +66,8 @@ def test_measurement_runs_and_cleans_up(name: str, tmp_path: Path) -> None:
     assert measured == ({QVL} if name in QVL_ALONE else set(SIDES))
     assert all(row["sides"][QVL]["samples"] for row in rows if row["measurement"] == name and QVL in row["sides"])
     assert all(row["figure"] in done.stdout and row["figure"] in document.read_text() for row in rows)
-    assert {path.name for path in tmp_path.iterdir()} == {figures.name, document.name}
-    assert processes_below(tmp_path) == []
+    assert {path.name for path in scratch.iterdir()} == {figures.name, document.name}
+    assert processes_below(scratch) == []
 
 
 def test_unknown_name_is_refused() -> None:
@@ -74,19 +83,19 @@ def test_unknown_name_is_refused() -> None:
     assert done.stderr.endswith("no measurement respwan; respawn is the nearest\n")
 
 
-def test_asked_to_end_it_leaves_nothing(tmp_path: Path) -> None:
+def test_asked_to_end_it_leaves_nothing(scratch: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "idle", "--quick", "--only", QVL, "--scratch", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks", "idle", "--quick", "--only", QVL, "--scratch", str(scratch)],
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     with process:
-        wait_until(lambda: len(list(tmp_path.glob("*/*/log/*/current.log"))) == 8, 60, "eight workers with a log")
+        wait_until(lambda: len(list(scratch.glob("*/*/log/*/current.log"))) == 8, 60, "eight workers with a log")
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM
-    assert list(tmp_path.iterdir()) == []
-    assert processes_below(tmp_path) == []
+    assert list(scratch.iterdir()) == []
+    assert processes_below(scratch) == []
 
 
 def test_ratio_is_above_one_where_qvl_is_better() -> None:
