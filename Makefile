@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 # Tests wait on processes more than they compute: two for each core.
 JOBS ?= 4
 
-.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench schema clean
+.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench schema screenshots clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,9 @@ test-all: test test-sglang test-systemd
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+screenshots: $(STAMP)  ## docs/*.svg, drawn by the interface itself
+	$(BIN)/python -m tools.screenshots
 
 schema: $(STAMP)
 	$(BIN)/python -m qvl.config.json_schema > etc/qvl.schema.json

@@ -162,6 +162,16 @@ def test_a_large_body_is_refused(served: Served) -> None:
     assert "larger than" in answer.error[1]
 
 
+def test_half_a_request_is_no_order(hasty: Served) -> None:
+    """A client that dies while it sends has ordered nothing, whatever the path says."""
+    with connect(hasty.socket) as sock:
+        sock.sendall(request_bytes("POST", "/v1/pools/all/stop", None, "content-length: 10") + b"{")
+        sock.shutdown(socket.SHUT_WR)
+        read_all(sock)
+    wait_until(lambda: hasty.server.connections == 0, what="the connection is forgotten")
+    assert hasty.call(lambda: hasty.control.acts) == []
+
+
 def test_the_view_socket_only_answers_reads(served: Served) -> None:
     assert ask(served.view, "GET", "/v1/whoami").json["role"] == "viewer"
     for method, target in [("POST", "/v1/pools/all/stop"), ("DELETE", "/v1/pools/chat/switch"), ("POST", "/v1/none")]:

@@ -87,6 +87,8 @@ class Operation:
             raise QvlError(ErrorCode.BAD_REQUEST, f"{self.method} {self.path} takes no query parameters")
         if self.body is not None:
             given["body"] = await self._body(request, self.body)
+        elif self.method != "GET":
+            await _read(request)  # nothing is done on half a request
         answer = await self.handler(Call(desk, actor), **given)
         if isinstance(answer, Response):
             return answer
