@@ -140,8 +140,8 @@ def _to(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | N
 
 
 def _afresh(record: WorkerRecord) -> WorkerRecord:
-    """Forget failures: the operator starts it anew."""
-    return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, trial=False, held=False)
+    """Forget failures: the operator starts it anew. A trial goes on: the transaction waits for its outcome."""
+    return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, held=False)
 
 
 def _begin(record: WorkerRecord, now: Instant) -> Step:
@@ -172,7 +172,7 @@ def _stop_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
 
 
 def _restart_asked(record: WorkerRecord, policy: Policy, now: Instant, *, trial: bool) -> Step:
-    record = msgspec.structs.replace(_afresh(record), wanted=Wanted.UP, trial=trial)
+    record = msgspec.structs.replace(_afresh(record), wanted=Wanted.UP, trial=trial or record.trial)
     match record.phase:
         case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED | Phase.RELEASING:
             return _begin(record, now)

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from qvl.core.inputs import DeadlinePassed, Effect, Input, StartAsked, StopAsked
+from qvl.core.inputs import DeadlinePassed, Effect, Input, RestartAsked, StartAsked, StopAsked
 from qvl.core.lifecycle import Step, step
 from qvl.daemon import clock
 from qvl.daemon.journal import Journal
@@ -23,7 +23,7 @@ from qvl.daemon.store import Store
 from qvl.daemon.worker import Worker
 from qvl.model.event import Change, Severity
 from qvl.model.spec import WorkerSpec
-from qvl.model.worker import Cause, Phase, Wanted, WorkerRecord
+from qvl.model.worker import Cause, Deadline, Phase, Wanted, WorkerRecord
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +136,16 @@ class Supervisor:
         return worker
 
     def enter(self, spec: WorkerSpec) -> Worker:
-        """A worker that was never seen before: what is wanted of it is its pool's will, else `autostart`."""
+        """A worker that was never seen before: what is wanted of it is its pool's will, else `autostart`. So is one
+        that is about to be forgotten, but for the process that it still has."""
         default = Wanted.UP if spec.autostart else Wanted.DOWN
         wanted = self.pool_wanted.get(spec.pool, default)
+        if (leaving := self.workers.get(spec.name)) is not None:
+            leaving.removing, leaving.spec = False, spec
+            if wanted is Wanted.UP:
+                self._feed(spec.name, RestartAsked())
+            self.tell(leaving)
+            return leaving
         record = WorkerRecord(
             name=spec.name, pool=spec.pool, wanted=wanted, profile=spec.profile, since=clock.now().wall
         )
@@ -202,7 +209,11 @@ class Supervisor:
         deadline = worker.record.deadline
         if deadline is not None:
             loop = asyncio.get_running_loop()  # its clock is CLOCK_MONOTONIC too
-            worker.timer = loop.call_at(deadline.at, self.post, worker.name, DeadlinePassed(deadline.kind))
+            worker.timer = loop.call_at(deadline.at, self._inbox.put_nowait, lambda: self._due(worker, deadline))
+
+    def _due(self, worker: Worker, deadline: Deadline) -> None:
+        if worker.record.deadline == deadline:  # a turn before this one may have moved it
+            self._feed(worker.name, DeadlinePassed(deadline.kind))
 
     def _forget_if_done(self, worker: Worker) -> None:
         if not worker.removing or worker.record.phase is not Phase.STOPPED or worker.name not in self.workers:

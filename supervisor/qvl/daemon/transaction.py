@@ -6,7 +6,8 @@ that it changed goes back. Workers that weren't serving get their new specificat
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,7 +20,9 @@ from qvl.model.worker import Phase, Wanted
 
 log = logging.getLogger(__name__)
 
-Smoke = Callable[[Worker], Awaitable[str | None]]
+T = TypeVar("T")
+
+Smoke = Callable[[Worker], Coroutine[Any, Any, str | None]]
 """What is wrong with a worker that says it is ready, None if nothing."""
 
 Watch = Callable[[str, str | None, int], None]
@@ -50,6 +53,8 @@ class Transaction:
         self._watch = watch
         self._all_on_trial = all_on_trial
         self._before: dict[str, WorkerSpec] = {}
+        self._interrupted: set[str] = set()
+        """Those of them whose process was ended to make room."""
         self._cancelled = asyncio.Event()
         self.total = sum(1 for step in steps if step.action in (Action.RESTART, Action.RELAYOUT))
         self.done = 0
@@ -61,7 +66,7 @@ class Transaction:
     async def run(self) -> str | None:
         """Why it went back, None once it is done."""
         try:
-            await self._make_room()
+            await self._unless_cancelled(self._make_room())
             for step in self._steps:
                 if step.action in (Action.RESTART, Action.RELAYOUT):
                     await self._change(step.worker)
@@ -74,7 +79,8 @@ class Transaction:
         return None
 
     async def _make_room(self) -> None:
-        """What moves or leaves goes first, so that cards and ports are free for those that come."""
+        """What moves or leaves goes first, so that cards and ports are free for those that come. That holds for those
+        too that are about to start on their old place."""
         if not any(step.action is Action.RELAYOUT for step in self._steps):
             return
         leaving = [s.worker for s in self._steps if s.action in (Action.STOP, Action.RELAYOUT)]
@@ -83,8 +89,10 @@ class Transaction:
 
     async def _stop(self, name: str) -> None:
         worker = self._supervisor.workers.get(name)
-        if worker is None or not worker.record.phase.has_process:
+        if worker is None or worker.record.phase in (Phase.STOPPED, Phase.FAILED):
             return
+        if worker.record.phase.has_process:
+            self._interrupted.add(name)
         self._before.setdefault(name, worker.spec)
         self._supervisor.post(name, HoldAsked())
         await self._supervisor.until(name, lambda w: w is None or not _has_place(w))
@@ -95,9 +103,8 @@ class Transaction:
         spec = self._wanted[name]
         if worker is None:
             return
-        moved = name in self._before
         was_up = worker.record.wanted is Wanted.UP
-        on_trial = was_up and (worker.record.ready or self._all_on_trial or moved)
+        on_trial = was_up and (worker.record.ready or self._all_on_trial or name in self._interrupted)
         self._before.setdefault(name, worker.spec)
         generation = worker.record.generation
 
@@ -115,7 +122,7 @@ class Transaction:
         await self._await_ready(name, generation)
         if self._smoke is not None and worker.record.ready:
             self._watch("smoke test", name, self.done)
-            if (wrong := await self._smoke(worker)) is not None:
+            if (wrong := await self._unless_cancelled(self._smoke(worker))) is not None:
                 raise Failure(f"{name} did not pass its smoke test with profile {spec.profile}: {wrong}")
 
     async def _await_ready(self, name: str, generation: int) -> None:
@@ -124,47 +131,59 @@ class Transaction:
                 return True
             return worker.record.generation > generation and worker.record.ready
 
-        async with asyncio.TaskGroup() as group:
-            ready = group.create_task(self._supervisor.until(name, decided))
-            cancelled = group.create_task(self._cancelled.wait())
-            await asyncio.wait((ready, cancelled), return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
-            cancelled.cancel()
-        if self._cancelled.is_set():
-            raise Failure("it was cancelled")
-        worker = self._supervisor.workers.get(name)
+        worker = await self._unless_cancelled(self._supervisor.until(name, decided))
         if worker is not None and worker.record.phase is Phase.FAILED:
             raise Failure(f"{name} did not get ready: {worker.record.reason}")
 
+    async def _unless_cancelled(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of `work`; Failure where the transaction is cancelled before or meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            cancelled = group.create_task(self._cancelled.wait())
+            await asyncio.wait((task, cancelled), return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            cancelled.cancel()
+        if self._cancelled.is_set():
+            raise Failure("it was cancelled")
+        return task.result()
+
     async def _go_back(self) -> None:
-        """Everything that was changed gets its old specification; what was up is started with it."""
+        """Everything that was changed gets its old specification; what was up is started with it, worker by worker
+        from the one that failed on, so that the others serve meanwhile. Those that moved go back at once."""
         moved = any(step.action is Action.RELAYOUT for step in self._steps)
         if moved:
             await asyncio.gather(*(self._stop(name) for name in self._before))
+        await self._supervisor.ask(self._end_trials)
+        back = list(reversed(self._before))
+        for names in [back] if moved else [[name] for name in back]:
+            await self._restore(names)
 
+    async def _restore(self, names: Sequence[str]) -> None:
         def turn() -> None:
-            for name, spec in self._before.items():
+            for name in names:
                 worker = self._supervisor.workers.get(name)
                 if worker is None:
                     continue
-                worker.spec = spec
-                self._supervisor.feed(name, TrialEnded())
+                worker.spec = self._before[name]
                 if worker.record.wanted is Wanted.UP:
                     self._supervisor.feed(name, RestartAsked())
 
-        generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in self._before}
+        generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in names}
         await self._supervisor.ask(turn)
         for name, generation in generations.items():
             await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
 
-    def _finish(self) -> None:
-        """Commit: trials end, policies change, new workers come, old ones leave."""
+    def _end_trials(self) -> None:
         for name in self._before:
             self._supervisor.feed(name, TrialEnded())
+
+    def _finish(self) -> None:
+        """Commit: trials end, policies change, new workers come, old ones leave."""
+        self._end_trials()
         for step in self._steps:
             worker = self._supervisor.workers.get(step.worker)
             match step.action:
-                case Action.START if worker is None:
+                case Action.START if worker is None or worker.removing:
                     self._supervisor.enter(self._wanted[step.worker])
                 case Action.STOP if worker is not None:
                     self._supervisor.remove(step.worker)
