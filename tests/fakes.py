@@ -153,7 +153,7 @@ class FakeControl:
             ProfileInfo("chat", "sglang", "Qwen/Qwen3-32B", None, ("chat",)),
         )
 
-    def profile(self, name: str) -> ProfileDetail:
+    async def profile(self, name: str) -> ProfileDetail:
         self._known(name, [found.name for found in self.profiles()], "profile")
         return ProfileDetail(
             name=name,

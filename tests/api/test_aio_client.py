@@ -49,7 +49,7 @@ def test_typed_calls(tmp_path: Path) -> None:
         assert await client.status() == control.state
         assert await client.history() == control.history(None)
         assert await client.profiles() == control.profiles()
-        assert await client.profile("eagle3") == control.profile("eagle3")
+        assert await client.profile("eagle3") == await control.profile("eagle3")
         assert await client.version() == await control.version()
         assert (await client.whoami()).role == "operator"
         assert await client.plan() == await control.plan(None)

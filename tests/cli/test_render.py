@@ -3,6 +3,7 @@
 To accept a change, run with QVL_GOLDEN=write, and read the difference before committing it.
 """
 
+import asyncio
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_plan() -> None:
 def test_profiles_and_one_of_them() -> None:
     control = FakeControl()
     infos = cast("list[ProfileInfoDoc]", msgspec.to_builtins(control.profiles()))
-    detail = cast("ProfileDoc", msgspec.to_builtins(control.profile("eagle3")))
+    detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("eagle3"))))
     hold("profiles", full("\n".join([*profiles_lines(infos), "", *profile_lines(detail)])))
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,19 @@ port = {port}
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
+def paths(tmp_path: Path) -> Iterator[Paths]:
     config = tmp_path / "qvl.toml"
-    config.write_text(QUICK.format(port=free_ports(2)))
-    return Paths(
-        config, drop_ins_of(config), tmp_path / "s.sock", tmp_path / "view.sock", tmp_path / "state", tmp_path / "logs"
-    )
+    claim, port = free_ports(2)
+    with claim:
+        config.write_text(QUICK.format(port=port))
+        yield Paths(
+            config,
+            drop_ins_of(config),
+            tmp_path / "s.sock",
+            tmp_path / "view.sock",
+            tmp_path / "state",
+            tmp_path / "logs",
+        )
 
 
 def flags(paths: Paths) -> list[str]:
@@ -70,8 +78,12 @@ def test_traffic_comes_in_waves() -> None:
 
 
 def test_free_ports_are_free() -> None:
-    first = free_ports(4)
-    assert all(map(is_free, range(first, first + 4)))
+    claim, first = free_ports(4)
+    with claim:
+        assert all(map(is_free, range(first, first + 4)))
+        other, second = free_ports(4)
+        other.close()
+    assert second != first
 
 
 def test_up_without_a_terminal_shows_the_status_serves_and_ends_all(paths: Paths) -> None:

@@ -34,6 +34,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class SwitchBackQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cancel: Annotated[bool, Meta(description="cancel the transaction under way instead")] = False
+    dry_run: Annotated[bool, Meta(description="only the plan of it")] = False
 
 
 async def status(call: Call) -> Status:
@@ -69,7 +70,7 @@ async def switch(call: Call, name: str, body: SwitchRequest) -> Accepted | Plan:
 async def switch_back(call: Call, name: str, query: SwitchBackQuery) -> Accepted | Plan:
     if query.cancel:
         return await call.control.cancel_switch(name, actor=call.actor)
-    return await call.control.switch(name, None, dry_run=False, actor=call.actor)
+    return await call.control.switch(name, None, dry_run=query.dry_run, actor=call.actor)
 
 
 async def plan(call: Call, body: PlanRequest | None) -> Plan:
@@ -94,7 +95,7 @@ async def profiles(call: Call) -> tuple[ProfileInfo, ...]:
 
 
 async def profile(call: Call, name: str) -> ProfileDetail:
-    return call.control.profile(name)
+    return await call.control.profile(name)
 
 
 async def version(call: Call) -> VersionInfo:

@@ -83,7 +83,7 @@ class Home:
 
     def __init__(self, directory: Path, given: Path | None) -> None:
         config = directory / "qvl.toml"
-        base = free_ports(PORTS)
+        self._claim, base = free_ports(PORTS)
         config.write_bytes(
             CONFIG.format(vl_port=base, dense_port=base + 4).encode() if given is None else given.read_bytes()
         )
@@ -96,6 +96,10 @@ class Home:
             log_dir=directory / "logs",
         )
         self.env = {"QVL_CONFIG": str(config)}
+
+    def close(self) -> None:
+        """Leave the ports to others."""
+        self._claim.close()
 
     @contextmanager
     def traffic(self, client: Client) -> Iterator[None]:
@@ -170,17 +174,25 @@ def demo_home(given: Path | None = None) -> Iterator[Home]:
     if len(os.fsencode(root)) > LONGEST_TMP:  # sockets have short paths
         root = "/tmp"
     directory = Path(tempfile.mkdtemp(prefix="qvl-demo-", dir=root))
+    home = Home(directory, given)
     try:
-        yield Home(directory, given)
+        yield home
     finally:
+        home.close()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on now."""
+def free_ports(count: int) -> tuple[socket.socket, int]:
+    """A claim, and the first of `count` ports in a row that nobody listens on now. Engines take their ports only once
+    they have loaded, so another demo must see that these are taken: an abstract address (unix(7)) tells, for as long as
+    the claim is open."""
     for base in range(18000, 28000, 50):
-        if all(map(is_free, range(base, base + count))):
-            return base
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with suppress(OSError):
+            claim.bind(f"\0qvl-demo-{base}")
+            if all(map(is_free, range(base, base + count))):
+                return claim, base
+        claim.close()
     raise OSError("no free ports between 18000 and 28000")
 
 

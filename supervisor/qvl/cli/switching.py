@@ -74,15 +74,10 @@ def cancel(context: Context, name: str | None) -> int:
 
 
 def dry_run(context: Context, pool: PoolDoc, profile: str | None) -> int:
-    """A reset has no dry run of its own on the wire: it is a switch to the file's profile, which only it knows."""
     from qvl.cli.planning import print_plan
-    from qvl.model.error import ErrorCode, QvlError
 
-    if profile is None:
-        raise QvlError(
-            ErrorCode.UNSUPPORTED, "--reset has no dry run", "name the profile: qvlctl switch PROFILE --dry-run"
-        )
-    check_profile(context, profile)
+    if profile is not None:
+        check_profile(context, profile)
     print_plan(context, context.client.plan_switch(pool["name"], profile))
     return 0
 

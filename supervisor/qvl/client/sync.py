@@ -74,9 +74,14 @@ class Client:
         )
         return doc
 
-    def plan_switch(self, pool: str, profile: str) -> PlanDoc:
-        body = {"profile": profile, "dry_run": True}
-        doc: PlanDoc = self._document("POST", f"/v1/pools/{quoted(pool)}/switch", body)
+    def plan_switch(self, pool: str, profile: str | None) -> PlanDoc:
+        """What `switch` would do."""
+        target = f"/v1/pools/{quoted(pool)}/switch"
+        doc: PlanDoc = (
+            self._document("DELETE", f"{target}?dry_run=1")
+            if profile is None
+            else self._document("POST", target, {"profile": profile, "dry_run": True})
+        )
         return doc
 
     def cancel_switch(self, pool: str) -> AcceptedDoc:

@@ -46,6 +46,8 @@ def _adopt(supervisor: Supervisor, file: RecordFile, spec: WorkerSpec) -> None:
             launched=spec.launch,
             profile=spec.profile,
         )
+    if record.trial:
+        supervisor.uncommitted.add(record.name)
     record = msgspec.structs.replace(record, trial=False, held=False)
     worker = supervisor.add(spec, record)
     process = record.process

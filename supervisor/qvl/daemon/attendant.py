@@ -47,6 +47,9 @@ from qvl.shim.records import Exited, Gone, Lost
 
 log = logging.getLogger(__name__)
 
+SPAWNS = 8
+"""Starts at a time: more of them only keep each other, and the loop, from the processors."""
+
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
@@ -69,6 +72,7 @@ class WorkerAttendant:
         self._prober = prober
         self._gpus = gpus
         self._group = group
+        self._spawns = asyncio.Semaphore(SPAWNS)
         self._children: set[int] = set()
         """Shims that may be children of this process, also of an earlier run of it."""
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
@@ -103,7 +107,8 @@ class WorkerAttendant:
         outcome: Process | Exit
         try:
             bundle = self._supervisor.store.bundle(worker.name)
-            outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
+            async with self._spawns:
+                outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
         except OSError as error:  # the state directory can't be written, or there are no descriptors left
             outcome = no_start(f"can't prepare the start: {error}", error.errno)
         if isinstance(outcome, Exit):
@@ -184,10 +189,10 @@ class WorkerAttendant:
         bundle = self._supervisor.store.bundle(worker.name)
         self._children.add(record.process.shim_pid)
         shim = (record.process.shim_pid, record.process.shim_start)
-        told = False
-        while True:
+        told = gone = False
+        while not gone:
             try:
-                if await self._hold_link(worker, bundle):
+                if gone := await self._hold_link(worker, bundle):
                     break
             except ShimError as error:
                 if not told:
@@ -197,7 +202,8 @@ class WorkerAttendant:
                 break
             # It lives and looks after its worker: a machine without a moment to spare is no reason to give up either.
             await asyncio.sleep(REATTACH)
-        if not await kill_leftovers(record.process):
+        # A shim that says so has seen its whole tree end; where it can't say, we look ourselves.
+        if not gone and not await kill_leftovers(record.process):
             log.error("worker %s: processes outlive SIGKILL, waiting for them", worker.name)
         end = await asyncio.to_thread(
             end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=worker.record.phase is Phase.RUNNING

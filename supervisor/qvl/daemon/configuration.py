@@ -30,6 +30,9 @@ from qvl.model.status import ConfigStatus
 
 log = logging.getLogger(__name__)
 
+READ_ONCE = ("gpus", "operator_group", "viewer_group", "socket", "state_dir", "log_dir")
+"""Settings of `[supervisor]` that a running daemon doesn't change."""
+
 PLANS = 32
 """Plans that are remembered for `apply`."""
 
@@ -159,6 +162,12 @@ class Configuration:
             self._waits = False
             self._next = (config, typed)
             self._to_apply.set()
+
+    def settle(self) -> None:
+        """What an earlier daemon had changed and never committed goes back, where nothing that is about to be applied
+        says otherwise."""
+        if self._next is None:
+            self._supervisor.take_back()
 
     async def applier(self) -> None:
         """Applies what was read last, one configuration at a time, when no switch is under way."""
@@ -322,11 +331,21 @@ class Configuration:
 
     def _adopt_revision(self, config: Config, placed: Fleet, *, typed: bool) -> None:
         changed = self.applied is None or self.applied.revision != config.revision
+        self._note_settings(config)
         self._accept(config, placed)
         if changed or typed:
             data: dict[str, object] = {"revision": config.revision, "outcome": "done"}
             self._journal.publish("apply", f"revision {config.revision} is applied", data=data)
         self._tell()
+
+    def _note_settings(self, config: Config) -> None:
+        """Some settings are read at the start alone: an edit of them is told, so that nobody waits for its effect."""
+        old = self.applied.supervisor if self.applied is not None else config.supervisor
+        edited = [name for name in READ_ONCE if getattr(old, name) != getattr(config.supervisor, name)]
+        if edited:
+            names = ", ".join(f"supervisor.{name}" for name in edited)
+            sentence = f"{names}: takes effect with `qvlctl daemon restart`"
+            self._journal.publish("plan", sentence, severity=Severity.WARNING)
 
     def _accept(self, config: Config, placed: Fleet) -> None:
         self.applied = config

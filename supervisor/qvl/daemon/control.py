@@ -88,7 +88,7 @@ class DaemonControl:
         running = {name: pool.profile for name, pool in self._configuration.pools.items()}
         return profile_infos(config, running) if config is not None else ()
 
-    def profile(self, name: str) -> ProfileDetail:
+    async def profile(self, name: str) -> ProfileDetail:
         config = self._configuration.applied
         if config is None:
             raise QvlError(ErrorCode.CONFLICT, "no configuration is applied yet")

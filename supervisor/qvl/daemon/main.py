@@ -255,6 +255,7 @@ class Daemon:
         """The file is read at the start, at each edit and at each SIGHUP."""
         seen = signature(self._paths.config)
         await configuration.reload()
+        configuration.settle()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._on_edits(configuration, seen))
             while True:

@@ -53,6 +53,8 @@ class Supervisor:
         self.journal = journal
         self.workers: dict[str, Worker] = {}
         self.pool_wanted: dict[str, Wanted] = {}
+        self.uncommitted: set[str] = set()
+        """Workers that an earlier daemon left in the middle of a transaction."""
         self.attendant: Attendant
         self.on_tick: list[Callable[[], None]] = []
         self.on_change: Callable[[], None] = lambda: None
@@ -162,6 +164,17 @@ class Supervisor:
         worker.removing = True
         self._feed(name, StopAsked())
         self._forget_if_done(worker)
+
+    def take_back(self) -> None:
+        """Workers that run what nobody committed are restarted with what holds."""
+        names, self.uncommitted = self.uncommitted, set()
+        for name in names:
+            worker = self.workers.get(name)
+            launched = worker.record.launched if worker is not None else None
+            if worker is not None and launched is not None and launched != worker.spec.launch:
+                sentence = f"goes back to profile {worker.spec.profile}: the daemon ended before a change was committed"
+                self.journal.publish("switch", sentence, worker=name, pool=worker.record.pool)
+                self.post(name, RestartAsked())
 
     def forget_pools(self, known: Collection[str]) -> None:
         """Keep the will for pools that are `known` only: one that comes back later begins anew."""

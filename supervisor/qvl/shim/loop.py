@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PIPE_SIZE = 1024 * 1024
 READ_SIZE = 64 * 1024
+SMALL_READ = 4096
+GATHER = 0.001
+"""Seconds that small pieces get to come together."""
 RUNS_KEPT = 50
 LOST_PERIOD = 1.0
 """Seconds between two pushes about lost output."""
@@ -49,6 +52,8 @@ class Shim:
         self._log = LogFile(order.log_dir, order.max_size, order.keep)
         self._output = Output(self._log)
         self._streams: dict[int, Stream] = {}
+        self._small = False
+        self._read_at = 0.0
         self._keeper = Keeper()
         self._lost_told = 0
         self._lost_at = 0.0
@@ -159,7 +164,13 @@ class Shim:
         self._keeper.retry(now)
 
     def _on_pipe(self, fd: int, _readable: bool, _writable: bool) -> None:
-        self._drain(fd)
+        """A worker that writes line by line would wake us for each: where the last piece was a small one just now, more
+        is let come together first. Its pipe holds a MiB meanwhile, so it does not wait for us."""
+        now = time.monotonic()
+        if self._small and now - self._read_at < GATHER:
+            time.sleep(GATHER)
+        count = self._drain(fd)
+        self._small, self._read_at = count < SMALL_READ, time.monotonic()
 
     def _drain(self, fd: int) -> int:
         """Take one piece of what is in a pipe; how many bytes that was."""
