@@ -134,7 +134,7 @@ class Supervisor:
     def add(self, spec: WorkerSpec, record: WorkerRecord) -> Worker:
         worker = Worker(spec, record)
         self.workers[spec.name] = worker
-        self.store.save_record(record, durable=True)
+        self.store.save_record(record)
         return worker
 
     def enter(self, spec: WorkerSpec) -> Worker:
@@ -168,10 +168,11 @@ class Supervisor:
     def take_back(self) -> None:
         """Workers that run what nobody committed are restarted with what holds."""
         names, self.uncommitted = self.uncommitted, set()
-        for name in names:
+        for name in sorted(names):
             worker = self.workers.get(name)
-            launched = worker.record.launched if worker is not None else None
-            if worker is not None and launched is not None and launched != worker.spec.launch:
+            if worker is None or worker.record.wanted is Wanted.DOWN:
+                continue
+            if worker.record.launched not in (None, worker.spec.launch):
                 sentence = f"goes back to profile {worker.spec.profile}: the daemon ended before a change was committed"
                 self.journal.publish("switch", sentence, worker=name, pool=worker.record.pool)
                 self.post(name, RestartAsked())
