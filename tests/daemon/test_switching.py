@@ -8,7 +8,7 @@ import pytest
 from qvl.client.sync import Client
 from qvl.model.error import QvlError
 
-from tests.blackbox.harness import Daemon, Table, merged
+from tests.blackbox.harness import Daemon, Table, args, merged, pool
 from tests.support import wait_until
 
 
@@ -76,3 +76,38 @@ def test_a_daemon_goes_though_a_switch_is_under_way(tmp_path: Path, replaced: bo
         wait_until(succeeded, what="the successor")
         # Nobody committed the switch, so what runs goes back to what the file says.
         daemon.until(lambda w: w["ready"] and w["profile"] == "standard", "the profile of the file")
+
+
+def test_a_switch_that_a_crash_cut_off_goes_back_though_the_file_is_refused(tmp_path: Path) -> None:
+    """Nothing is planned from a refused file, so nothing else would bring the pool back to one profile."""
+    with Daemon(tmp_path, other(sim_load_seconds=0.5), pool(gpus=2)) as daemon:
+        daemon.start()
+        daemon.ready("chat-0")
+        other_pid = daemon.ready("chat-1")["pid"]
+        daemon.write("nonsense = ")
+        wait_until(lambda: daemon.file["error"], what="the file's refusal")
+        daemon.client.switch("chat", "other")
+        first = daemon.until(lambda w: w["ready"] and w["profile"] == "other", "half of the switch")
+        daemon.kill()
+        daemon.start()
+        daemon.until(lambda w: w["ready"] and w["profile"] == "standard", "the way back")
+        assert daemon.worker()["pid"] != first["pid"]
+        untouched = daemon.ready("chat-1")
+        assert untouched["profile"] == "standard"
+        assert untouched["pid"] == other_pid or daemon.spawns("chat-1") == 2  # the switch may have reached it
+
+
+def test_what_is_about_to_be_forgotten_is_not_started(tmp_path: Path) -> None:
+    with Daemon(tmp_path, args(sim_ignore_sigterm=True), pool(stop={"term": "1s"})) as daemon:
+        both = with_second_pool(daemon)
+        both["pools"]["two"]["stop"] = {"drain": "0s", "term": "1s"}
+        daemon.write(both)
+        daemon.start()
+        daemon.ready("two-0")
+        daemon.write(daemon.config)
+        wait_until(lambda: daemon.file["pending"], what="the removal waits to be applied")
+        daemon.client.apply(daemon.client.plan()["id"])
+        daemon.in_phase("stopping", "two-0")
+        with pytest.raises(QvlError, match="configured no more"):
+            daemon.client.act("start", "two-0", pool=False)
+        wait_until(lambda: [w["name"] for w in daemon.status["workers"]] == ["chat-0"], what="it is forgotten")
