@@ -67,8 +67,14 @@ def plan(
         if name not in names:
             steps.append(PlanStep(name, Action.STOP, _profile_change(gone.spec.profile, None)))
     pools = {spec.pool for spec in wanted}
-    removed = sorted({c.spec.pool for c in current.values() if c.spec.pool not in pools and c.record.phase.has_process})
+    removed = sorted({c.spec.pool for c in current.values() if c.spec.pool not in pools and _is_up(c.record)})
     return Plan(revision=revision, steps=tuple(steps), removes_pools=tuple(removed))
+
+
+def _is_up(record: WorkerRecord) -> bool:
+    """Whether somebody would miss it: it has a process, or would have one again by itself."""
+    idle = record.phase in (Phase.STOPPED, Phase.FAILED)
+    return record.phase.has_process or (record.wanted is Wanted.UP and not idle)
 
 
 def _profile_change(old: str | None, new: str | None) -> tuple[KeyChange, ...]:

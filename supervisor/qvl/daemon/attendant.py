@@ -47,9 +47,6 @@ from qvl.shim.records import Exited, Gone, Lost
 
 log = logging.getLogger(__name__)
 
-SPAWNS = 8
-"""Starts at a time: more of them only keep each other, and the loop, from the processors."""
-
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
@@ -72,7 +69,6 @@ class WorkerAttendant:
         self._prober = prober
         self._gpus = gpus
         self._group = group
-        self._spawns = asyncio.Semaphore(SPAWNS)
         self._children: set[int] = set()
         """Shims that may be children of this process, also of an earlier run of it."""
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
@@ -107,8 +103,7 @@ class WorkerAttendant:
         outcome: Process | Exit
         try:
             bundle = self._supervisor.store.bundle(worker.name)
-            async with self._spawns:
-                outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
+            outcome = await self._launcher.start(spec, generation, bundle, self._taken_ports())
         except OSError as error:  # the state directory can't be written, or there are no descriptors left
             outcome = no_start(f"can't prepare the start: {error}", error.errno)
         if isinstance(outcome, Exit):

@@ -40,6 +40,10 @@ OVERHEAD = 1.0
 """Seconds that a restart takes beside the start-up itself."""
 
 
+class NoConfiguration(QvlError):
+    """The file is refused and there is none that was applied before: there is nothing to run."""
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """A plan with the configuration that it leads to. `path`: of another file than the live one."""
 
@@ -107,7 +111,7 @@ class Configuration:
             loaded = self._load(self.path)
             self._note(loaded)
             if loaded.config is None:
-                raise QvlError(
+                raise NoConfiguration(
                     ErrorCode.REFUSED,
                     f"configuration {self.path} is refused and there is no last applied one:\n{_lines(loaded)}",
                     f"mend it, then `qvlctl check {self.path}`",

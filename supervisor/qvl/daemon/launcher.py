@@ -24,6 +24,9 @@ from qvl.shim.records import Answer, Bootstrap
 
 log = logging.getLogger(__name__)
 
+SPAWNS = 8
+"""Processes that are started at a time: more only keep each other, and the loop, from the processors."""
+
 NCCL_PORTS = range(20000, 29000)
 """Where side ports are taken from: below the kernel's ephemeral ports (32768 on), outside every pool's range."""
 
@@ -46,6 +49,7 @@ class Launcher:
         self._drivers = drivers
         self._gpus = gpus
         self._log_dir = log_dir
+        self._spawns = asyncio.Semaphore(SPAWNS)
         self._secrets = secrets
         self._simulated_gpus = simulated_gpus
         self._side_ports: dict[str, int] = {}
@@ -101,7 +105,8 @@ class Launcher:
             secrets=[secret for secret in (key, *secret_env.values()) if secret],
         )
         try:
-            answer = await launch(bootstrap)
+            async with self._spawns:
+                answer = await launch(bootstrap)
         except ShimError as error:
             self._clean_up(spec.name, tmpdir)
             return no_start(error.message, error.errno)

@@ -24,7 +24,7 @@ from qvl.core.inputs import DeadlinePassed, HoldAsked, Mended
 from qvl.daemon.adoption import adopt_all
 from qvl.daemon.attendant import WorkerAttendant
 from qvl.daemon.changes import Changes
-from qvl.daemon.configuration import Configuration
+from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.history import INTERVAL, HistoryRing
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
         again = asyncio.run(daemon.run())
     except QvlError as error:
         say(error)
-        sys.exit(EX_CONFIG if error.code.wire == "refused" and "configuration" in error.message else 1)
+        sys.exit(EX_CONFIG if isinstance(error, NoConfiguration) else 1)
     if again:
         replace_ourselves(told_to_stop=daemon.told_to_stop)
 

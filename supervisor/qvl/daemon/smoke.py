@@ -38,7 +38,8 @@ async def _complete(
     answer = await prober.post(worker, "/v1/chat/completions", key, body, TIMEOUT)
     what = "a completion with an image" if len(content) > 1 else "a completion"
     if answer.status_code != 200:
-        return f"{what} was answered with {answer.status_code}: {answer.text[:200]}"
+        said = answer.text.replace(key, "[redacted]") if key else answer.text
+        return f"{what} was answered with {answer.status_code}: {said[:200]}"
     document = answer.json()
     choices = document.get("choices") if isinstance(document, dict) else None
     return None if choices else f"{what} came back without choices"
