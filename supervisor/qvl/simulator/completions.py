@@ -7,7 +7,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
 from qvl.simulator.scheduler import Request
@@ -131,7 +131,7 @@ async def _respond(
 
 async def _stream(
     server: "Server", http: HttpRequest, request: Request, reply: "_Reply", usage: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     sent = 0
     try:
         while request.finish is None or sent < request.produced:

@@ -7,7 +7,7 @@ Refuses HTTP/2, TLS, ranges, compression.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class HttpRequest(NamedTuple):
 
 class HttpResponse(NamedTuple):
     status: int
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes, None] = b""
     kind: str = "application/json"
 
 
@@ -173,8 +173,10 @@ async def _send(writer: asyncio.StreamWriter, response: HttpResponse, bodiless: 
         writer.write(b"" if bodiless else response.body)
         await writer.drain()
         return
-    async for part in response.body:
-        writer.write(b"%x\r\n%b\r\n" % (len(part), part))
-        await writer.drain()
+    # Closed here and now, not when the collector comes by: its end is what aborts the request of a client that left.
+    async with contextlib.aclosing(response.body) as parts:
+        async for part in parts:
+            writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+            await writer.drain()
     writer.write(b"0\r\n\r\n")
     await writer.drain()
