@@ -40,6 +40,16 @@ def missing_prerequisite() -> str | None:
     return None
 
 
+MADE_ANEW = (Path("/tmp"), Path("/run"), Path("/dev"))
+"""What a box has of its own, empty, in front of the machine's."""
+
+
+def _needs_bind(path: Path) -> bool:
+    """Whether a box wouldn't show `path` by itself."""
+    hidden = any(path.is_relative_to(folder) for folder in MADE_ANEW)
+    return hidden or path.stat().st_dev != Path("/").stat().st_dev
+
+
 class Box:
     """A booted systemd. `with Box(folder) as box:`, or start() and stop(), as often as one likes.
 
@@ -52,7 +62,8 @@ class Box:
     ) -> None:
         """`folder` is made, used for mount points and a console log. `visible`: paths that the box must show.
 
-        Those on the root file system it shows anyway; the others are bound, read-only. `kept`: folders of the box that
+        Those on the root file system it shows anyway, but for what lies below the folders that every boot makes anew;
+        the others are bound, read-only. `kept`: folders of the box that
         begin empty and whose content the next start() finds again, as a disk's after a reboot.
         """
         self.folder = folder
@@ -70,7 +81,7 @@ class Box:
         self.folder.mkdir(parents=True, exist_ok=True)
         settings: Settings = {
             "folder": str(self.folder),
-            "visible": [str(path) for path in self._visible if path.stat().st_dev != Path("/").stat().st_dev],
+            "visible": [str(path) for path in self._visible if _needs_bind(path)],
             "kept": {path: self._disk(path) for path in self._kept},
             "target": self._target,
         }
