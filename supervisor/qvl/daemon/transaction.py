@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 from qvl.core.inputs import HoldAsked, Mended, RestartAsked, TrialEnded
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Worker
@@ -196,9 +194,6 @@ def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> Non
     if worker.spec == spec:
         return
     worker.spec = spec
-    if not worker.record.phase.has_process:
-        worker.record = msgspec.structs.replace(worker.record, profile=spec.profile)
-        supervisor.store.save_record(worker.record)
     supervisor.attendant.respecified(worker)
     supervisor.feed(worker.name, Mended("its configuration changed"))
     supervisor.tell(worker)
