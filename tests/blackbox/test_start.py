@@ -101,7 +101,7 @@ def test_the_status_document(tmp_path: Path) -> None:
         worker = status["workers"][0]
         assert (worker["name"], worker["engine"], worker["wanted"], worker["phase"]) == (
             "chat-0",
-            "simulated",
+            "sim",
             "up",
             "running",
         )

@@ -33,7 +33,7 @@ def worker_status(worker: Worker) -> WorkerStatus:
         name=record.name,
         pool=record.pool,
         profile=record.profile if alive and record.profile else spec.profile,
-        engine=spec.launch.engine.kind.value,
+        engine=spec.launch.engine.name,
         wanted=record.wanted,
         phase=record.phase,
         ready=record.ready,

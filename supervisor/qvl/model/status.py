@@ -75,6 +75,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     pool: str
     profile: str
     engine: str
+    """By its name in the configuration."""
     wanted: Wanted
     phase: Phase
     ready: bool
