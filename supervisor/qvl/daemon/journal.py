@@ -121,11 +121,13 @@ class Journal:
         worker: str | None = None,
         pool: str | None = None,
         data: dict[str, object] | None = None,
+        at: float | None = None,
     ) -> Event:
+        """`at`: unix time at which it happened, where that isn't just now: a slow disk comes before the telling."""
         self.seq += 1
         event = Event(
             seq=self.seq,
-            at=when(time.time()),
+            at=when(time.time() if at is None else at),
             kind=kind,
             message=message,
             severity=severity,

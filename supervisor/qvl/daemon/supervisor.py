@@ -248,6 +248,7 @@ class Supervisor:
 
     def _announce(self, worker: Worker, old: WorkerRecord) -> None:
         new = worker.record
+        at = new.since if new.phase is not old.phase else None
         if new.last_exit is not old.last_exit and new.last_exit is not None:
             end = new.last_exit
             how = f"signal {end.signal}" if end.signal is not None else f"code {end.code}"
@@ -260,6 +261,7 @@ class Supervisor:
                 worker=new.name,
                 pool=new.pool,
                 data={"cause": end.cause, "code": end.code, "signal": end.signal, "evidence": end.evidence},
+                at=at,
             )
         if new.phase is not old.phase:
             self.journal.publish(
@@ -269,6 +271,7 @@ class Supervisor:
                 worker=new.name,
                 pool=new.pool,
                 data={"from": old.phase, "to": new.phase, "reason": new.reason, "hint": new.hint},
+                at=at,
             )
         elif new.ready is not old.ready or (new.reason != old.reason and new.reason and not new.ready):
             self.journal.publish(
