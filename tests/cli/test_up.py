@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qvl.cli.demo import BUSIEST, CONFIG, clients_at, demo_home, free_ports, is_free
+from qvl.cli.demo import BUSIEST, CONFIG, clients_at, demo_home, free_ports
 from qvl.cli.foreground import Foreground
 from qvl.config.flags import installed_check
 from qvl.config.load import load
 from qvl.config.paths import Paths, drop_ins_of
+from qvl.host.ports import is_free
 from qvl.model.error import QvlError
 
 from tests.cli.run import environment, program
@@ -80,7 +81,7 @@ def test_traffic_comes_in_waves() -> None:
 def test_free_ports_are_free() -> None:
     claim, first = free_ports(4)
     with claim:
-        assert all(map(is_free, range(first, first + 4)))
+        assert all(is_free("127.0.0.1", port) for port in range(first, first + 4))
         other, second = free_ports(4)
         other.close()
     assert second != first

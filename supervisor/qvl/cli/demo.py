@@ -20,6 +20,7 @@ from pathlib import Path
 from qvl.client.sync import Client
 from qvl.config.paths import Paths, drop_ins_of
 from qvl.engines.picture import image_part
+from qvl.host.ports import is_free
 
 LONGEST_TMP = 40
 """Bytes of a TMPDIR in which our sockets' paths still fit."""
@@ -190,17 +191,7 @@ def free_ports(count: int) -> tuple[socket.socket, int]:
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with suppress(OSError):
             claim.bind(f"\0qvl-demo-{base}")
-            if all(map(is_free, range(base, base + count))):
+            if all(is_free("127.0.0.1", port) for port in range(base, base + count)):
                 return claim, base
         claim.close()
     raise OSError("no free ports between 18000 and 28000")
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

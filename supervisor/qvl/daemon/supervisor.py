@@ -67,7 +67,7 @@ class Supervisor:
 
     def post(self, name: str, event: Input) -> None:
         """Hand in what happened to a worker."""
-        self._inbox.put_nowait(lambda: self._feed(name, event))
+        self._inbox.put_nowait(lambda: self.feed(name, event))
 
     async def ask(self, turn: Callable[[], T]) -> T:
         """Run `turn` in the loop and return what it returns or raises."""
@@ -145,7 +145,7 @@ class Supervisor:
         if (leaving := self.workers.get(spec.name)) is not None:
             leaving.removing, leaving.spec = False, spec
             if wanted is Wanted.UP:
-                self._feed(spec.name, RestartAsked())
+                self.feed(spec.name, RestartAsked())
             self.tell(leaving)
             return leaving
         record = WorkerRecord(
@@ -153,7 +153,7 @@ class Supervisor:
         )
         worker = self.add(spec, record)
         if wanted is Wanted.UP:
-            self._feed(spec.name, StartAsked())
+            self.feed(spec.name, StartAsked())
         else:
             self.tell(worker)
         return worker
@@ -162,7 +162,7 @@ class Supervisor:
         """Forget a worker once it has stopped."""
         worker = self.workers[name]
         worker.removing = True
-        self._feed(name, StopAsked())
+        self.feed(name, StopAsked())
         self._forget_if_done(worker)
 
     def take_back(self) -> None:
@@ -183,10 +183,6 @@ class Supervisor:
         if kept != self.pool_wanted:
             self.pool_wanted = kept
             self.store.save_pools(kept)
-
-    def feed(self, name: str, event: Input) -> None:
-        """An input from within a turn."""
-        self._feed(name, event)
 
     def take(self, worker: Worker, outcome: Step) -> None:
         """Make `outcome` of a worker true: on disk, told, armed, under way."""
@@ -210,7 +206,8 @@ class Supervisor:
         self.journal.change(Change(at=clock.wall_of(clock.now().mono), workers=(worker_status(worker),)))
         self.on_change()
 
-    def _feed(self, name: str, event: Input) -> None:
+    def feed(self, name: str, event: Input) -> None:
+        """An input from within a turn."""
         worker = self.workers.get(name)
         if worker is None:
             return  # forgotten meanwhile
@@ -227,7 +224,7 @@ class Supervisor:
 
     def _due(self, worker: Worker, deadline: Deadline) -> None:
         if worker.record.deadline == deadline:  # a turn before this one may have moved it
-            self._feed(worker.name, DeadlinePassed(deadline.kind))
+            self.feed(worker.name, DeadlinePassed(deadline.kind))
 
     def _forget_if_done(self, worker: Worker) -> None:
         if not worker.removing or worker.record.phase is not Phase.STOPPED or worker.name not in self.workers:
