@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from qvl.daemon.store import VERSION, Store, write_atomically
+from qvl.daemon.store import VERSION, Store
+from qvl.host.files import write_atomically
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.gpu import Gpu
 from qvl.model.worker import Phase, Wanted, WorkerRecord
@@ -202,7 +203,7 @@ def test_a_reader_sees_one_whole_version_or_another(tmp_path: Path) -> None:
     contents = [bytes([65 + i]) * 50_000 for i in range(2)]
     write_atomically(file, contents[0])
     program = (
-        "import sys; from pathlib import Path; from qvl.daemon.store import write_atomically\n"
+        "import sys; from pathlib import Path; from qvl.host.files import write_atomically\n"
         "while True:\n"
         "    for letter in b'BA':\n"
         "        write_atomically(Path(sys.argv[1]), bytes([letter]) * 50_000)"

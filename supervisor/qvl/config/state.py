@@ -5,7 +5,6 @@ The user's own file is never written. What is here is whole or not there at all;
 a power cut, or of a newer qvl) is put aside as `*.bad`, said why, and done without.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import tomli_w
 
 from qvl.config.settings import Config
+from qvl.host.files import write_atomically
 
 VERSION: Final = 1
 _HEADER: Final = "# Written by qvl-supervisor: `qvlctl switch` and `qvlctl switch --reset` change it.\n"
@@ -71,14 +71,14 @@ class ConfigState:
 
     def save_overrides(self, overrides: Mapping[str, Override]) -> None:
         document = msgspec.to_builtins(_Overrides(VERSION, dict(overrides)))
-        _write(self._overrides, (_HEADER + tomli_w.dumps(document)).encode())
+        write_atomically(self._overrides, (_HEADER + tomli_w.dumps(document)).encode(), durable=True)
 
     def applied(self) -> Remembered[Config | None]:
         read = _read(self._applied, _Applied)
         return Remembered(read.value.config if read.value else None, read.reason)
 
     def save_applied(self, config: Config) -> None:
-        _write(self._applied, msgspec.json.encode(_Applied(VERSION, config)))
+        write_atomically(self._applied, msgspec.json.encode(_Applied(VERSION, config)), durable=True)
 
     def rejected(self) -> Remembered[Rejected | None]:
         read = _read(self._rejected, _Rejected)
@@ -89,7 +89,7 @@ class ConfigState:
         if rejected is None:
             self._rejected.unlink(missing_ok=True)
         else:
-            _write(self._rejected, msgspec.json.encode(_Rejected(VERSION, rejected)))
+            write_atomically(self._rejected, msgspec.json.encode(_Rejected(VERSION, rejected)), durable=True)
 
 
 def hold(overrides: Mapping[str, Override], config: Config) -> tuple[dict[str, Override], tuple[str, ...]]:
@@ -134,25 +134,3 @@ def _put_aside(path: Path, why: str) -> str:
     except OSError as error:
         return f"{path} is left out: {why} (and it can't be put aside: {(error.strerror or str(error)).lower()})"
     return f"{path} is left out: {why}; it was put aside as {aside.name}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, 0600, and still there after a power cut. The directory has one daemon, so that one temporary
-    name does, and what a crash left of it can go."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

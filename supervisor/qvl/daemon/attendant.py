@@ -38,6 +38,7 @@ from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.tailer import Pulse, follow_start
 from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
+from qvl.host.crashpoint import crash_point
 from qvl.model.event import Change
 from qvl.model.status import when
 from qvl.model.worker import Exit, Phase, Process, Verdict, WorkerRecord
@@ -136,8 +137,10 @@ class WorkerAttendant:
             if worker.record.process is None:
                 return
             await asyncio.sleep(0.02)
+        crash_point("before a signal is sent")
         with contextlib.suppress(ShimError):  # a shim that ends while we speak has ended its tree
             await send(worker.link)
+        crash_point("after a signal was sent")
 
     # ---- tasks that follow from the phase
 
@@ -203,6 +206,7 @@ class WorkerAttendant:
         end = await asyncio.to_thread(
             end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=worker.record.phase is Phase.RUNNING
         )
+        crash_point("before an end is told")
         self._supervisor.post(worker.name, Ended(record.generation, end))
 
     def reap(self) -> None:

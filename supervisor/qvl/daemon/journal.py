@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from qvl.host.crashpoint import crash_point
 from qvl.model.event import Change, Event, Frame, Lost, Severity, Snapshot
 from qvl.model.status import Status, when
 
@@ -187,6 +188,7 @@ class Journal:
         # A full disk costs history on disk, never the event itself.
         line = (b"\n" if self._torn else b"") + msgspec.json.encode(event) + b"\n"
         self._torn = True
+        crash_point(f"before event {event.kind} is written")
         with contextlib.suppress(OSError):
             with open(self._path, "ab", opener=_private) as file:
                 file.write(line)

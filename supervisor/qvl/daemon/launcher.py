@@ -16,6 +16,7 @@ from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
+from qvl.host.crashpoint import crash_point
 from qvl.host.ports import is_free
 from qvl.model.spec import EngineKind, Launch, WorkerSpec
 from qvl.model.worker import Cause, Exit, Process, WorkerRecord
@@ -104,9 +105,11 @@ class Launcher:
             keep=spec.policy.logs.keep,
             secrets=[secret for secret in (key, *secret_env.values()) if secret],
         )
+        crash_point("before the shim is launched")
         try:
             async with self._spawns:
                 answer = await launch(bootstrap)
+            crash_point("after the shim has answered")
         except ShimError as error:
             self._clean_up(spec.name, tmpdir)
             return no_start(error.message, error.errno)

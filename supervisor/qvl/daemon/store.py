@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from qvl.host.files import write_atomically
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.gpu import Gpu
 from qvl.model.worker import Wanted, WorkerRecord
@@ -173,20 +174,3 @@ class Store:
             with contextlib.suppress(OSError):
                 path.replace(path.with_name(path.name + ".bad"))
             return None
-
-
-def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Whole or not at all; 0600. `durable`: the content is on the disk before its name points to it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(fd)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

@@ -21,6 +21,7 @@ from qvl.daemon.journal import Journal
 from qvl.daemon.report import worker_status
 from qvl.daemon.store import Store
 from qvl.daemon.worker import Worker
+from qvl.host.crashpoint import crash_point
 from qvl.model.event import Change, Severity
 from qvl.model.spec import WorkerSpec
 from qvl.model.worker import Cause, Deadline, Phase, Wanted, WorkerRecord
@@ -197,6 +198,7 @@ class Supervisor:
         self._arm(worker)
         self.attendant.attend(worker)
         for effect in outcome.effects:
+            crash_point(f"before {effect}")
             self.attendant.carry_out(worker, effect)
         self._wake(worker.name)
         self._forget_if_done(worker)
