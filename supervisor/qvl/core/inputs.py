@@ -95,10 +95,12 @@ class BecameUnready:
 
 @dataclass(frozen=True, slots=True)
 class Condemned:
-    """An observation that the process can't go on: a hang, a lost shim."""
+    """An observation that the process can't go on. `gently`: it still serves (its shim is lost, say), so what is in
+    flight is waited for."""
 
     generation: int
     verdict: Verdict
+    gently: bool = False
 
 
 @dataclass(frozen=True, slots=True)

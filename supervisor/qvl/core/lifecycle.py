@@ -108,9 +108,9 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
             if record.phase is Phase.RUNNING:
                 # Calm is time in which it is ready: it begins anew once it is.
                 return Step(msgspec.structs.replace(record, ready=False, reason=why, deadline=None))
-        case Condemned(verdict=verdict):
+        case Condemned(verdict=verdict, gently=gently):
             if record.phase in (Phase.STARTING, Phase.RUNNING, Phase.PARKED):
-                return _condemn(record, verdict, now)
+                return _condemn(record, spec.policy, verdict, now, gently=gently)
         case Drained():
             if record.phase is Phase.DRAINING:
                 return _terminate(record, spec.policy, now)
@@ -195,11 +195,18 @@ def _hold_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
 
 
 def _let_go(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
-    """Ask the process to end: a serving one finishes its requests first."""
-    record = msgspec.structs.replace(record, asked=True)
+    """Ask the process to end."""
+    return _wind_down(msgspec.structs.replace(record, asked=True), policy, now)
+
+
+def _wind_down(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
+    """A serving process finishes its requests first."""
     if record.phase is Phase.RUNNING and policy.stop.drain > 0:
         due = Deadline(DeadlineKind.DRAIN, now.mono + policy.stop.drain)
-        return Step(_to(record, Phase.DRAINING, now, due), (Drain(record.generation),))
+        draining = _to(record, Phase.DRAINING, now, due)
+        # SGLang goes on accepting while it drains, and nothing in front of it sends them elsewhere.
+        reason = f"waits up to {policy.stop.drain:g} s for requests in flight; new ones still reach it"
+        return Step(msgspec.structs.replace(draining, reason=reason), (Drain(record.generation),))
     return _terminate(record, policy, now)
 
 
@@ -208,8 +215,9 @@ def _terminate(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     return Step(_to(record, Phase.STOPPING, now, due), (Terminate(record.generation),))
 
 
-def _condemn(record: WorkerRecord, verdict: Verdict, now: Instant) -> Step:
-    return _kill(msgspec.structs.replace(record, verdict=verdict), verdict.evidence, now)
+def _condemn(record: WorkerRecord, policy: Policy, verdict: Verdict, now: Instant, *, gently: bool = False) -> Step:
+    record = msgspec.structs.replace(record, verdict=verdict)
+    return _wind_down(record, policy, now) if gently else _kill(record, verdict.evidence, now)
 
 
 def _kill(record: WorkerRecord, why: str, now: Instant) -> Step:
@@ -312,7 +320,7 @@ def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind,
         case DeadlineKind.STALL:
             step_name = record.progress.step if record.progress else "launch"
             stalled = f"no sign of progress for {spec.policy.health.stall_timeout:g} s at step {step_name}"
-            return _condemn(record, Verdict(Cause.START_STALLED, stalled), now)
+            return _condemn(record, spec.policy, Verdict(Cause.START_STALLED, stalled), now)
         case DeadlineKind.CALM:
             return Step(msgspec.structs.replace(record, streak=0, ends=(), deadline=None))
         case DeadlineKind.DRAIN:

@@ -77,7 +77,7 @@ class Shim:
             self._server.close()
             raise
         started = {"started_at": time.time(), "started_mono": time.monotonic()}
-        self._tree = Tree(pid)
+        self._tree = Tree(pid, order.cgroup)
         self._pid_start = proc.start_time(pid)
         answer: Json = {
             "shim_pid": os.getpid(),
@@ -113,7 +113,7 @@ class Shim:
         err, worker_err = _pipe()
         order = self._order
         try:
-            pid = spawn(order.argv, order.env, order.cwd, umask, (null, worker_out, worker_err))
+            pid = spawn(order, umask, (null, worker_out, worker_err))
         finally:
             for fd in (null, worker_out, worker_err):
                 os.close(fd)
@@ -273,6 +273,7 @@ class Shim:
             "gone": self._gone,
             "log_end": self._log.end,
             "lost_bytes": self._log.lost,
+            "pids": sorted(self._tree.seen),
         }
         self._keeper.save(wire.EXIT_NAME, wire.encode(record))
 

@@ -21,6 +21,7 @@ class Order:
         self.log_dir = wire.text(message, "log_dir")
         self.max_size = wire.number(message, "max_size", least=1)
         self.keep = wire.number(message, "keep")
+        self.cgroup = wire.text(message, "cgroup") if "cgroup" in message else ""  # older daemons know of none
         self.secrets = _texts(message, "secrets")
         env = message.get("env")
         if not isinstance(env, dict):

@@ -33,6 +33,8 @@ class Bootstrap(Struct, frozen=True, kw_only=True):
     """Bytes after which a log segment ends, at the next end of a line."""
     keep: int
     """How many finished log segments stay beside the one that is written."""
+    cgroup: str = ""
+    """Directory of the control group that the worker's whole tree is to live in; empty: none."""
     secrets: list[str] = []
     """Values that never reach the log, neither as they are nor in a usual encoding."""
     protocol: int = PROTOCOL_VERSION
@@ -83,6 +85,8 @@ class ExitRecord(ExitStatus, frozen=True, kw_only=True):
     """No process of the tree is left and all of its output is in the log."""
     log_end: int
     lost_bytes: int
+    pids: list[int] = []
+    """Processes that were seen in the tree: what they have left behind under their number is the worker's."""
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -22,13 +22,18 @@ GRACE = 1.0
 FIRST_ROUND = 0.05
 LAST_ROUND = 1.0
 """Seconds between two rounds of signals; they double, since a process that survives SIGKILL sits in a driver."""
+SEEN_LIMIT = 4096
+"""Pids that are remembered: an engine that forks for each request must not fill a shim's memory."""
 
 
 class Tree:
     """The processes below this shim, which has one root: the worker that it started."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, cgroup: str = "") -> None:
         self.root = root
+        self.seen = {root}
+        """Pids of processes that were met in the tree, ended ones too."""
+        self._cgroup = cgroup
         self.exited: Json | None = None
         """How and when the root ended: code, signal, at, at_mono."""
         self.empty = False
@@ -46,6 +51,7 @@ class Tree:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
+                self._see(pid)
                 if pid == self.root and self.exited is None:
                     self.exited = _describe(status)
                     root_ended = True
@@ -67,7 +73,9 @@ class Tree:
         if self._kill_at is None or self.empty:
             return
         killing = now >= self._kill_at
-        for process in proc.descendants(os.getpid()):
+        if killing:
+            self._kill_group()
+        for process in self._members():
             identity = (process.pid, process.start)
             if killing:
                 proc.send_signal(*identity, signals.SIGKILL)
@@ -83,15 +91,14 @@ class Tree:
         While the root's status is not taken, its pid and its group's cannot belong to anyone else, so the kernel's own
         calls are safe; the one for the group also misses no process that is being forked.
         """
+        members = self._members()
         if scope == "root" and self.exited is None:
             os.kill(self.root, sig)
         elif scope == "group" and self.exited is None:
             os.killpg(self.root, sig)
         else:
             members = [
-                process
-                for process in proc.descendants(os.getpid())
-                if scope == "tree" or (scope == "group" and process.group == self.root)
+                process for process in members if scope == "tree" or (scope == "group" and process.group == self.root)
             ]
             if not any([proc.send_signal(process.pid, process.start, sig) for process in members]):
                 raise ProcessLookupError
@@ -99,9 +106,31 @@ class Tree:
     def processes(self) -> list[Json]:
         """Every process below the shim, as `records.TreeProcess` has it."""
         return [
-            {"pid": p.pid, "start": p.start, "ppid": p.ppid, "comm": p.comm, "state": p.state}
-            for p in proc.descendants(os.getpid())
+            {"pid": p.pid, "start": p.start, "ppid": p.ppid, "comm": p.comm, "state": p.state} for p in self._members()
         ]
+
+    def _members(self) -> list[proc.Process]:
+        members = proc.descendants(os.getpid())
+        for process in members:
+            self._see(process.pid)
+        return members
+
+    def _see(self, pid: int) -> None:
+        if len(self.seen) < SEEN_LIMIT:
+            self.seen.add(pid)
+
+    def _kill_group(self) -> None:
+        """All at once where the kernel can (5.14): what forks faster than it is found can't outrun that."""
+        if not self._cgroup:
+            return
+        try:
+            fd = os.open(f"{self._cgroup}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"1")
+            finally:
+                os.close(fd)
+        except OSError:
+            return
 
 
 def _describe(status: int) -> Json:

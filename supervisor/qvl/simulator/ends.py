@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 from qvl.simulator import processes
@@ -22,18 +23,29 @@ _COREDUMP_WAIT = 60.0
 
 
 class Ends:
-    def __init__(self, settings: Settings, console: Console, children: list[Child], card: Card) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        console: Console,
+        children: list[Child],
+        card: Card,
+        stopped: Callable[[bool], None],
+    ) -> None:
+        """`stopped` is told when a child is halted (SIGSTOP) and when it goes on."""
         self._pace = settings.pace
         self._model = settings.text("model_path")
         self._console = console
         self._children = children
         self._card = card
+        self._stopped = stopped
         self._starting = True
 
     def watch(self) -> None:
-        """Take SIGQUIT and the end of a child for what SGLang takes them for: a dead scheduler."""
+        """Take SIGQUIT and the end of a child for what SGLang takes them for: a dead scheduler. One that is halted
+        computes nothing meanwhile."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child_signal)
         for child in self._children:
             loop.add_reader(child.descriptor, self._on_child_end, child)
 
@@ -82,6 +94,11 @@ class Ends:
             self.log_kill(include_parent=True)
             self.end(-signal.SIGKILL)
         self.die(scheduler_lives=True)
+
+    def _on_child_signal(self) -> None:
+        for child in self._children:
+            if (halted := child.halted()) is not None:
+                self._stopped(halted)
 
     def _on_child_end(self, child: Child) -> None:
         asyncio.get_running_loop().remove_reader(child.descriptor)

@@ -29,6 +29,14 @@ class Child:
         except ProcessLookupError:
             return
 
+    def halted(self) -> bool | None:
+        """Whether a signal has stopped it since the last call (True) or let it go on (False); None: neither."""
+        try:
+            news = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        except ChildProcessError:  # it has ended
+            return None
+        return None if news is None else news.si_code == os.CLD_STOPPED
+
     def exit_code(self) -> int:
         """Reap it; the code is negative for a signal. Blocks until it has ended."""
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

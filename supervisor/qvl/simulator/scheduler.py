@@ -93,6 +93,11 @@ class Scheduler:
         self.paused = False
         self._awake.set()
 
+    def halt(self, halted: bool) -> None:
+        """Compute nothing while its process is stopped."""
+        self.hung = halted
+        self._awake.set()
+
     def abort(self, prefix: str = "") -> None:
         """End every request whose id begins so; a hung scheduler hears nothing."""
         if self.hung:

@@ -54,7 +54,7 @@ class Server:
         self.scheduler = Scheduler(settings, console, self.metrics, self._on_load)
         routes = Routes(self)
         self.web = HttpServer(routes.answer, routes.began)
-        self.ends = Ends(settings, console, children, self.card)
+        self.ends = Ends(settings, console, children, self.card, self.scheduler.halt)
         self._unhealthy = False
         self._interrupted = False
         self._settling: asyncio.TimerHandle | None = None
