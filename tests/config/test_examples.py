@@ -9,11 +9,11 @@ import jsonschema
 import msgspec
 import pytest
 from qvl.config.declare import Field, Named, Section
-from qvl.config.flags import simulated_table
 from qvl.config.json_schema import json_schema
 from qvl.config.load import load
 from qvl.config.schema import ROOT
 from qvl.engines.sglang_flags import ArgFault, check_args
+from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine, EngineKind
 
 from tests.config.files import GOOD

@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from qvl.engines.sglang_flags import ArgFault, Flag, FlagTable, SglangNotFound, check_args, load_flags
+from qvl.engines.sglang_flags import ArgFault, FlagTable, SglangNotFound, check_args, load_flags
+from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine, EngineKind
-from qvl.simulator.flags import FLAGS
 
 FlagCheck: TypeAlias = Callable[[Engine, Mapping[str, ArgValue]], Sequence[ArgFault]]
 """What is wrong with these arguments for this engine. A fault without a key is about the engine itself."""
-
-SIMULATED_VERSION = "0.5.18 (simulated)"
 
 
 def installed_check(cache: Path | None = None) -> FlagCheck:
@@ -43,20 +41,3 @@ def _table(engine: Engine, cache: Path | None) -> FlagTable | ArgFault:
         return ArgFault("", f"{missing}, {unchecked}", "its workers start once it is there", "warning")
     except (OSError, SyntaxError) as error:
         return ArgFault("", f"SGLang of {engine.python} can't be read ({error}), {unchecked}", "", "warning")
-
-
-def simulated_table() -> FlagTable:
-    return FlagTable.of(
-        SIMULATED_VERSION,
-        [
-            Flag(
-                name=flag.name,
-                spellings=(flag.name, *flag.aliases),
-                choices=flag.choices or None,
-                takes_value=not flag.type.startswith("bool"),
-                repeated=flag.nargs in ("+", "*"),
-                boolean_optional=flag.type == "bool-optional",
-            )
-            for flag in FLAGS
-        ],
-    )

@@ -80,6 +80,11 @@ class Driver(Protocol):
         """The installed version, None where it can't be told quickly."""
         ...
 
+    def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
+        """A better hint for an end than its log alone gives (`core.classify`), from what is installed; None where there
+        is none. Looks at the disk and may have to run the interpreter once, so not in an event loop."""
+        ...
+
 
 class EngineVersion(msgspec.Struct, frozen=True):
     name: str

@@ -54,6 +54,9 @@ class CommandDriver:
     def version(self, launch: Launch) -> str | None:
         return None
 
+    def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
+        return None
+
 
 def _filled(word: str, values: dict[str, str]) -> str:
     """Only our own placeholders are filled, so that a JSON argument keeps its braces."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_model
 from qvl.engines.sglang_flags import FlagTable, SglangNotFound, load_flags, locate
 from qvl.model.spec import Launch
@@ -61,6 +62,9 @@ class SglangDriver:
     def version(self, launch: Launch) -> str | None:
         installed = locate(Path(launch.engine.python))
         return installed.version if installed else None
+
+    def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
+        return advice_of(self._flags(launch), launch, cause, evidence)
 
     def _caches(self) -> dict[str, str]:
         """torch keeps compiled kernels below $TMPDIR, which is new for each run: a warm cache is minutes of a start."""

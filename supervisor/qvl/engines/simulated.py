@@ -4,9 +4,15 @@ import sys
 from pathlib import Path
 
 import qvl
+from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
 from qvl.engines.sglang import SURFACE, key_file, serving_flags
+from qvl.engines.sglang_flags import Flag, FlagTable
 from qvl.model.spec import Launch
+from qvl.model.worker import Cause
+from qvl.simulator.flags import FLAGS
+
+SIMULATED_VERSION = "0.5.18 (simulated)"
 
 
 class SimulatedDriver:
@@ -35,6 +41,26 @@ class SimulatedDriver:
 
     def version(self, launch: Launch) -> str | None:
         return qvl.__version__
+
+    def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
+        return advice_of(simulated_table(), launch, cause, evidence)
+
+
+def simulated_table() -> FlagTable:
+    return FlagTable.of(
+        SIMULATED_VERSION,
+        [
+            Flag(
+                name=flag.name,
+                spellings=(flag.name, *flag.aliases),
+                choices=flag.choices or None,
+                takes_value=not flag.type.startswith("bool"),
+                repeated=flag.nargs in ("+", "*"),
+                boolean_optional=flag.type == "bool-optional",
+            )
+            for flag in FLAGS
+        ],
+    )
 
 
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from qvl.simulator.__main__ import main; main()"
