@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.groups import Groups
 from qvl.daemon.launcher import TMPDIR_LIMIT, Launcher, environment, no_start, read_secrets
 from qvl.engines.base import Command
 from qvl.engines.catalog import drivers
@@ -38,7 +39,7 @@ class Place:
         (root / "gpus").mkdir()
         self.secrets = root / "secrets"
         self.gpus = GpuMonitor(SimulatedGpus(2, root / "gpus"))
-        self.launcher = Launcher(drivers(), self.gpus, root / "log", self.secrets, root / "gpus")
+        self.launcher = Launcher(drivers(), self.gpus, root / "log", self.secrets, root / "gpus", Groups(None))
 
     async def start(self, spec: WorkerSpec, taken: tuple[int, ...] = ()) -> Process | Exit:
         return await self.launcher.start(spec, 1, self.bundle, taken)

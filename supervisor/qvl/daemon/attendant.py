@@ -3,11 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from qvl.core.inputs import (
     BecameReady,
@@ -29,22 +26,18 @@ from qvl.core.inputs import (
 )
 from qvl.core.landmarks import Sighting
 from qvl.core.progress import advance, estimate, finish, track
-from qvl.daemon.ending import end_of, kill_leftovers
 from qvl.daemon.gate import wait_until_free
 from qvl.daemon.gpus import GpuMonitor
-from qvl.daemon.launcher import Launcher, no_start, read_secrets, remove_tmpdir
+from qvl.daemon.launcher import Launcher, no_start, read_secrets
+from qvl.daemon.lifeline import Lifeline
 from qvl.daemon.prober import Prober
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.tailer import Pulse, follow_start
 from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
-from qvl.host.crashpoint import crash_point
 from qvl.model.event import Change
 from qvl.model.status import when
 from qvl.model.worker import Exit, Phase, Process, Verdict, WorkerRecord
-from qvl.shim import proc
-from qvl.shim.client import ShimError, ShimLink, attach
-from qvl.shim.records import Exited, Gone, Lost
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +46,6 @@ DRAIN_PERIOD = 0.25
 
 DRAIN_MUTE = 3
 """Looks in a row without an answer after which a server that was busy counts as one that can't tell any more."""
-
-
-REATTACH = 0.5
-"""Seconds between two attempts to reach a shim that lives."""
 
 
 class WorkerAttendant:
@@ -70,8 +59,7 @@ class WorkerAttendant:
         self._prober = prober
         self._gpus = gpus
         self._group = group
-        self._children: set[int] = set()
-        """Shims that may be children of this process, also of an earlier run of it."""
+        self.lifeline = Lifeline(supervisor, launcher)
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
 
     # ---- effects
@@ -85,9 +73,11 @@ class WorkerAttendant:
             case Drain(generation=generation):
                 worker.run(self._group, "drain", self._drain(worker, generation))
             case Terminate():
-                worker.run(self._group, "signal", self._signal(worker, lambda link: link.signal(signal.SIGTERM)))
+                worker.run(
+                    self._group, "signal", self.lifeline.signal(worker, lambda tree: tree.signal(signal.SIGTERM))
+                )
             case Kill():
-                worker.run(self._group, "signal", self._signal(worker, lambda link: link.kill()))
+                worker.run(self._group, "signal", self.lifeline.signal(worker, lambda tree: tree.kill()))
             case Quarantine(why=why):
                 for gpu in worker.spec.launch.gpus:
                     if (card := self._gpus.resolve(gpu)) is not None:
@@ -131,23 +121,12 @@ class WorkerAttendant:
             await asyncio.sleep(DRAIN_PERIOD)
         self._supervisor.post(worker.name, Drained(generation))
 
-    async def _signal(self, worker: Worker, send: Callable[[ShimLink], Awaitable[None]]) -> None:
-        # A link may just be being made: the worker was asked to stop while it was spawned, or its shim is slow.
-        while worker.link is None:
-            if worker.record.process is None:
-                return
-            await asyncio.sleep(0.02)
-        crash_point("before a signal is sent")
-        with contextlib.suppress(ShimError):  # a shim that ends while we speak has ended its tree
-            await send(worker.link)
-        crash_point("after a signal was sent")
-
     # ---- tasks that follow from the phase
 
     def attend(self, worker: Worker) -> None:
         record, group = worker.record, self._group
         if record.process is not None:
-            worker.run_once(group, "link", lambda: self._follow(worker, record))
+            worker.run_once(group, "link", lambda: self.lifeline.follow(worker, record))
         if record.phase is Phase.STARTING and record.process is not None:
             began = record.process.started_mono
             if worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation)):
@@ -171,76 +150,13 @@ class WorkerAttendant:
         """A process is over: what was its is put away."""
         worker.metrics, worker.window, worker.start, worker.drift = NO_METRICS, [], None, ()
         self._launcher.remove_secrets(worker.name)
-        if old.process is not None:
-            remove_tmpdir(old.process.tmpdir)
 
     def respecified(self, worker: Worker) -> None:
         """Hand a running worker's shim its new log policy; everything else is read from the specification anyway."""
         logs = worker.spec.policy.logs
-        if worker.link is not None:
-            send = self._signal(worker, lambda link: link.set_logs(logs.max_size, logs.keep))
+        if worker.tree is not None:
+            send = self.lifeline.signal(worker, lambda tree: tree.set_logs(logs.max_size, logs.keep))
             worker.run(self._group, "logs", send)
-
-    async def _follow(self, worker: Worker, record: WorkerRecord) -> None:
-        """Hold the link to a worker's shim until its tree is gone, and tell how it ended."""
-        assert record.process is not None
-        bundle = self._supervisor.store.bundle(worker.name)
-        self._children.add(record.process.shim_pid)
-        shim = (record.process.shim_pid, record.process.shim_start)
-        told = gone = False
-        while not gone:
-            try:
-                if gone := await self._hold_link(worker, bundle):
-                    break
-            except ShimError as error:
-                if not told:
-                    log.warning("worker %s: %s", worker.name, error)
-                told = True
-            if not proc.is_alive(*shim):
-                break
-            # It lives and looks after its worker: a machine without a moment to spare is no reason to give up either.
-            await asyncio.sleep(REATTACH)
-        # A shim that says so has seen its whole tree end; where it can't say, we look ourselves.
-        if not gone and not await kill_leftovers(record.process):
-            log.error("worker %s: processes outlive SIGKILL, waiting for them", worker.name)
-        end = await asyncio.to_thread(
-            end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=worker.record.phase is Phase.RUNNING
-        )
-        crash_point("before an end is told")
-        self._supervisor.post(worker.name, Ended(record.generation, end))
-
-    def reap(self) -> None:
-        """Take the exit status of shims that nobody else waits for, so that no zombie stays."""
-        for pid in list(self._children):
-            try:
-                if os.waitpid(pid, os.WNOHANG) != (0, 0):
-                    self._children.discard(pid)
-            except ChildProcessError:
-                self._children.discard(pid)
-
-    async def _hold_link(self, worker: Worker, bundle: Path) -> bool:
-        """Listen to a shim for as long as it speaks; True once it says that nothing of its worker is left. ShimError
-        where it can't be reached."""
-        link = await attach(bundle)
-        worker.link = link
-        worker.lost_bytes = link.state.lost_bytes
-        try:
-            return link.state.gone or await self._listen(worker, link)
-        finally:
-            worker.link = None
-            await link.close()
-
-    async def _listen(self, worker: Worker, link: ShimLink) -> bool:
-        async for message in link.messages():
-            match message:
-                case Gone(lost_bytes=lost):
-                    worker.lost_bytes = lost
-                    return True
-                case Lost(lost_bytes=lost):
-                    worker.lost_bytes = lost
-                case Exited():
-                    pass
-        return False
 
     async def _await_ready(self, worker: Worker, generation: int) -> None:
         surface, key = self.surface(worker)

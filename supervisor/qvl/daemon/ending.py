@@ -6,11 +6,18 @@ import signal
 import time
 from pathlib import Path
 
-from qvl.core.classify import classify
+from qvl.core.classify import Finding, classify
+from qvl.daemon import groups
 from qvl.daemon.tailer import last_lines
-from qvl.model.worker import Exit, Process, WorkerRecord
+from qvl.host.cgroup import oom_kills, own_cgroup
+from qvl.model.worker import Cause, Exit, Process, WorkerRecord
 from qvl.shim import proc
 from qvl.shim.client import read_exit
+
+OOM_KILLED = "the kernel's OOM killer ended a process of its control group"
+OOM_HINT = "give the host more memory, or the worker less; `journalctl -k -g oom` shows whom the kernel killed"
+_MAYBE_MEMORY = (Cause.KILLED, Cause.UNKNOWN, Cause.ENGINE_CRASH)
+"""What a process that the OOM killer has ended, or whose child it has, looks like by its log and its exit."""
 
 PATIENCE = 5.0
 """Seconds that killed processes get to vanish."""
@@ -22,8 +29,8 @@ session and lost its parent, once the shim that was told of each such child is g
 
 
 def survivors(process: Process) -> list[proc.Process]:
-    """What still lives of a tree whose shim is gone: the root, what came from it by session or parenthood, and what
-    carries the run's word in its environment.
+    """What still lives of a tree whose shim is gone: the root, what came from it by session or parenthood, what carries
+    the run's word in its environment, and what is in its control group.
 
     Identity is the pid with its start time and the boot. The kernel gives a session's number to no new process while a
     member lives, so a session is ours unless another process leads it.
@@ -34,6 +41,8 @@ def survivors(process: Process) -> list[proc.Process]:
     leader = proc.read(process.pid)
     is_ours = leader is None or leader.start == process.pid_start
     word = f"{RUN}={process.run}".encode() if process.run else None
+    if process.cgroup:
+        found.update({member.pid: member for member in groups.members(process.cgroup)})
     for entry in os.listdir("/proc"):
         member = proc.read(int(entry)) if entry.isdigit() else None
         if member is None or member.start < process.pid_start:
@@ -82,6 +91,16 @@ async def kill_leftovers(process: Process) -> bool:
     return True
 
 
+def killed_for_memory(process: Process) -> bool:
+    """Whether the OOM killer was in the worker's control group, or in the nearest around it that counts, since its
+    start."""
+    around = Path(process.cgroup) if process.cgroup else own_cgroup()
+    if process.oom_kills is None or around is None:
+        return False
+    now = oom_kills(around)
+    return now is not None and now > process.oom_kills
+
+
 def end_of(bundle: Path, record: WorkerRecord, log_dir: Path, *, was_ready: bool) -> Exit:
     """The end of a record's process, from what its shim wrote down and from the end of its log."""
     process = record.process
@@ -94,4 +113,6 @@ def end_of(bundle: Path, record: WorkerRecord, log_dir: Path, *, was_ready: bool
     except OSError:
         lines = []
     found = classify(written.code, written.signal, lines, was_ready=was_ready)
+    if killed_for_memory(process) and found.cause in _MAYBE_MEMORY:
+        found = Finding(Cause.OUT_OF_HOST_MEMORY, OOM_KILLED, OOM_HINT)
     return Exit(written.at, found.cause, written.code, written.signal, found.evidence, found.hint)

@@ -11,11 +11,15 @@ import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import msgspec
+
 from qvl.daemon.drift import drift
 from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.groups import Groups
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
+from qvl.host.cgroup import oom_kills, own_cgroup
 from qvl.host.crashpoint import crash_point
 from qvl.host.ports import is_free
 from qvl.model.spec import EngineKind, Launch, WorkerSpec
@@ -46,7 +50,9 @@ class Launcher:
         log_dir: Path,
         secrets: Path,
         simulated_gpus: Path | None,
+        groups: Groups,
     ) -> None:
+        self._groups = groups
         self._drivers = drivers
         self._gpus = gpus
         self._log_dir = log_dir
@@ -93,6 +99,9 @@ class Launcher:
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             return no_start(f"can't prepare the start: {where}", error.errno)
         run = uuid.uuid4().hex
+        cgroup = self._groups.make(spec.name)
+        around = Path(cgroup) if cgroup else own_cgroup()
+        kills = oom_kills(around) if around is not None else None
         bootstrap = Bootstrap(
             worker=spec.name,
             generation=generation,
@@ -103,6 +112,7 @@ class Launcher:
             log_dir=str(log_dir),
             max_size=spec.policy.logs.max_size,
             keep=spec.policy.logs.keep,
+            cgroup=cgroup,
             secrets=[secret for secret in (key, *secret_env.values()) if secret],
         )
         crash_point("before the shim is launched")
@@ -113,7 +123,8 @@ class Launcher:
         except ShimError as error:
             self._clean_up(spec.name, tmpdir)
             return no_start(error.message, error.errno)
-        return process_of(answer, nccl_port, str(tmpdir), run)
+        process = process_of(answer, nccl_port, str(tmpdir), run)
+        return msgspec.structs.replace(process, oom_kills=kills)
 
     def remove_secrets(self, name: str) -> None:
         """Take away what the engine has read, or what a dead one left."""
@@ -157,6 +168,7 @@ def process_of(answer: Answer, nccl_port: int | None, tmpdir: str, run: str) -> 
         nccl_port=nccl_port,
         tmpdir=tmpdir,
         run=run,
+        cgroup=answer.cgroup,
     )
 
 

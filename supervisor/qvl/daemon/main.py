@@ -27,6 +27,7 @@ from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
 from qvl.daemon.gpus import GpuMonitor
+from qvl.daemon.groups import Groups, delegated_root
 from qvl.daemon.history import INTERVAL, HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
@@ -137,6 +138,7 @@ class Daemon:
             self._paths.log_dir,
             self._paths.socket.parent / SECRETS,
             simulated if _is_simulated(self._settings.gpus) else None,
+            Groups(await asyncio.to_thread(delegated_root)),
         )
         prober = Prober()
         supervisor = Supervisor(store, journal)
@@ -202,7 +204,7 @@ class Daemon:
         supervisor.on_tick += [
             self._notifier.watchdog,
             lambda: self._tell_systemd(supervisor, control),
-            attendant.reap,
+            attendant.lifeline.reap,
             configuration.retry,
         ]
         loop_task = group.create_task(supervisor.run())

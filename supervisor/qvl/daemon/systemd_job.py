@@ -50,11 +50,22 @@ def job_type(unit: str | None = None, timeout: float = 2.0) -> str | None:
     if own is None:
         return None
     name = own.name if unit is None else unit
-    command = ["systemctl", *(["--user"] if own.user else []), "list-jobs", "--full", "--plain", "--no-legend"]
     # Without a name: the argument is a glob, in which the \x2d of an escaped unit name means something else.
+    listing = _ask(own, timeout, "list-jobs", "--full", "--plain", "--no-legend")
+    return None if listing is None else find_job(listing, name)
+
+
+def delegates(unit: Unit, timeout: float = 2.0) -> bool:
+    """Whether systemd leaves the control groups below the unit's own to it. Blocks."""
+    return (_ask(unit, timeout, "show", "--property=Delegate", "--", unit.name) or "").strip() == "Delegate=yes"
+
+
+def _ask(unit: Unit, timeout: float, *words: str) -> str | None:
+    """What the unit's manager answers to `systemctl WORDS…`; None where it can't be asked."""
+    command = ["systemctl", *(["--user"] if unit.user else []), "--no-pager", *words]
     try:
         done = subprocess.run(
-            [*command, "--no-pager"],
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
@@ -62,9 +73,9 @@ def job_type(unit: str | None = None, timeout: float = 2.0) -> str | None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("systemd can't be asked for the job of %s: %s", name, _sentence(error))
+        log.warning("systemd can't be asked about %s (systemctl %s): %s", unit.name, words[0], _sentence(error))
         return None
-    return find_job(done.stdout.decode(errors="replace"), name)
+    return done.stdout.decode(errors="replace")
 
 
 def find_job(listing: str, unit: str) -> str:

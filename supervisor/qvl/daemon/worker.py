@@ -2,25 +2,37 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from qvl.core.progress import StartTrack
 from qvl.engines.metrics import EngineSample
 from qvl.model.spec import WorkerSpec
 from qvl.model.status import WorkerMetrics
 from qvl.model.worker import WorkerRecord
-from qvl.shim.client import ShimLink
 
 NO_METRICS = WorkerMetrics()
 
 
+class Tree(Protocol):
+    """What can be done to a worker's processes, by its shim or without one."""
+
+    async def signal(self, sig: int) -> None:
+        """Send a signal to the root process."""
+
+    async def kill(self) -> None:
+        """Have everything killed."""
+
+    async def set_logs(self, max_size: int, keep: int) -> None:
+        """Change the size in bytes at which log segments end, and how many finished ones stay."""
+
+
 class Worker:
-    """Changed by the supervisor's loop alone; the tasks post inputs and set what is theirs (`link`, `window`)."""
+    """Changed by the supervisor's loop alone; the tasks post inputs and set what is theirs (`tree`, `window`)."""
 
     def __init__(self, spec: WorkerSpec, record: WorkerRecord) -> None:
         self.spec = spec
         self.record = record
-        self.link: ShimLink | None = None
+        self.tree: Tree | None = None
         self.start: StartTrack | None = None
         self.window: list[EngineSample] = []
         """Scrapes of the last minute, oldest first."""

@@ -99,6 +99,10 @@ class Process(msgspec.Struct, frozen=True):
     tmpdir: str = ""
     run: str = ""
     """A word of this run alone, which the whole tree has in its environment as QVL_RUN."""
+    cgroup: str = ""
+    """Directory of the control group that holds the tree and nothing else; empty where there is none."""
+    oom_kills: int | None = None
+    """What the kernel's counter of OOM kills around it stood at when it was started."""
 
 
 class DeadlineKind(StrEnum):

@@ -87,6 +87,7 @@ class Shim:
             "boot_id": proc.boot_id(),
             **started,
             "log_offset": log_offset,
+            "cgroup": order.cgroup,
         }
         whose: Json = {"protocol": wire.PROTOCOL_VERSION, "worker": order.worker, "generation": order.generation}
         self._keeper.save(wire.RECORD_NAME, wire.encode({**whose, "ok": True, **answer}))

@@ -57,6 +57,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     started_mono: float
     log_offset: int
     """Absolute offset in the worker's log at which this run's output begins."""
+    cgroup: str = ""
 
 
 class ShimRecord(Answer, frozen=True, kw_only=True):

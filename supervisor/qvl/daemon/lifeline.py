@@ -1,0 +1,148 @@
+"""Holds on to a worker's process from its start to its end, and puts away what it leaves.
+
+A shim that lives tells everything. One that was killed leaves a worker that may serve on, with pipes that nobody reads
+and an end that nobody will see: it is found again, drained, ended and started anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from qvl.core.inputs import Condemned, Ended
+from qvl.daemon import groups
+from qvl.daemon.ending import end_of, kill_leftovers
+from qvl.daemon.launcher import Launcher, remove_tmpdir
+from qvl.daemon.leftovers import sweep
+from qvl.daemon.orphan import Orphan
+from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.worker import Tree, Worker
+from qvl.host.crashpoint import crash_point
+from qvl.model.worker import Cause, Phase, Process, Verdict, WorkerRecord
+from qvl.shim import proc
+from qvl.shim.client import ShimError, ShimLink, attach, read_exit
+from qvl.shim.records import Exited, Gone, Lost
+
+log = logging.getLogger(__name__)
+
+REATTACH = 0.5
+"""Seconds between two attempts to reach a shim that lives."""
+
+NO_TREE = 0.02
+"""Seconds between two looks for a link that is just being made."""
+
+
+class Lifeline:
+    def __init__(self, supervisor: Supervisor, launcher: Launcher) -> None:
+        self._supervisor = supervisor
+        self._launcher = launcher
+        self._children: set[int] = set()
+        """Shims that may be children of this process, also of an earlier run of it."""
+
+    async def follow(self, worker: Worker, record: WorkerRecord) -> None:
+        """Hold the link to a worker's shim until its tree is gone, put away what is left, and tell how it ended."""
+        process = record.process
+        assert process is not None
+        bundle = self._supervisor.store.bundle(worker.name)
+        self._children.add(process.shim_pid)
+        gone, seen = await self._hold(worker, process, bundle), set[int]()
+        if not gone:
+            # A shim that says so has seen its whole tree end; where it can't say, we look ourselves.
+            seen = await self._outlast(worker, record, process)
+        was_ready = worker.record.phase is Phase.RUNNING
+        end = await asyncio.to_thread(end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=was_ready)
+        await asyncio.to_thread(_put_away, bundle, process, seen)
+        crash_point("before an end is told")
+        self._supervisor.post(worker.name, Ended(record.generation, end))
+
+    async def signal(self, worker: Worker, send: Callable[[Tree], Awaitable[None]]) -> None:
+        """Do something to a worker's tree, as soon as there is a way to."""
+        # A link may just be being made: the worker was asked to stop while it was spawned, or its shim is slow.
+        while worker.tree is None:
+            if worker.record.process is None:
+                return
+            await asyncio.sleep(NO_TREE)
+        crash_point("before a signal is sent")
+        with contextlib.suppress(ShimError):  # a shim that ends while we speak has ended its tree, or left an orphan
+            await send(worker.tree)
+        crash_point("after a signal was sent")
+
+    def reap(self) -> None:
+        """Take the exit status of shims that nobody else waits for, so that no zombie stays."""
+        for pid in list(self._children):
+            try:
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    self._children.discard(pid)
+            except ChildProcessError:
+                self._children.discard(pid)
+
+    async def _hold(self, worker: Worker, process: Process, bundle: Path) -> bool:
+        """Listen to the shim until it ends. True where it said that nothing of its worker is left."""
+        told = False
+        while True:
+            try:
+                if await self._hold_link(worker, bundle):
+                    return True
+            except ShimError as error:
+                if not told:
+                    log.warning("worker %s: %s", worker.name, error)
+                told = True
+            if not proc.is_alive(process.shim_pid, process.shim_start):
+                return False
+            # It lives and looks after its worker: a machine without a moment to spare is no reason to give up either.
+            await asyncio.sleep(REATTACH)
+
+    async def _hold_link(self, worker: Worker, bundle: Path) -> bool:
+        """Listen to a shim for as long as it speaks; True once it says that nothing of its worker is left. ShimError
+        where it can't be reached."""
+        link = await attach(bundle)
+        worker.tree = link
+        worker.lost_bytes = link.state.lost_bytes
+        try:
+            return link.state.gone or await self._listen(worker, link)
+        finally:
+            worker.tree = None
+            await link.close()
+
+    async def _listen(self, worker: Worker, link: ShimLink) -> bool:
+        async for message in link.messages():
+            match message:
+                case Gone(lost_bytes=lost):
+                    worker.lost_bytes = lost
+                    return True
+                case Lost(lost_bytes=lost):
+                    worker.lost_bytes = lost
+                case Exited():
+                    pass
+        return False
+
+    async def _outlast(self, worker: Worker, record: WorkerRecord, process: Process) -> set[int]:
+        """See a tree without a shim to its end; the pids that were met in it."""
+        orphan = Orphan(process)
+        if orphan.lives:
+            worker.tree = orphan
+            why = f"its shim (pid {process.shim_pid}) was killed: its output is lost, and nobody would see it end"
+            self._supervisor.post(worker.name, Condemned(record.generation, Verdict(Cause.KILLED, why), gently=True))
+            try:
+                gone = await orphan.until_gone()
+            finally:
+                worker.tree = None
+        else:
+            gone = await kill_leftovers(process)
+        while not gone:
+            log.error("worker %s: processes outlive SIGKILL, waiting for them", worker.name)
+            gone = await kill_leftovers(process)
+        return orphan.seen
+
+
+def _put_away(bundle: Path, process: Process, seen: set[int]) -> None:
+    """Take away what the tree has left on the host. Before its end is told, since a start may follow at once."""
+    remove_tmpdir(process.tmpdir)
+    written = read_exit(bundle)
+    if written is not None and written.pid == process.pid:
+        seen = seen | set(written.pids)
+    sweep(seen)
+    if process.cgroup:
+        groups.remove(process.cgroup)
