@@ -4,12 +4,13 @@ Facts from cgroups(7) and the kernel's admin-guide/cgroup-v2: a group is a direc
 /proc/PID/cgroup, and `memory.events` counts for the group with all below it.
 """
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 
 def own_cgroup(pid: int | str = "self", proc: Path = Path("/proc")) -> Path | None:
     """The directory of a process's control group; None where there is no version 2, or it can't be seen."""
-    mount = _mount_point(proc)
+    mount = _mount(proc)
     if mount is None:
         return None
     try:
@@ -18,7 +19,14 @@ def own_cgroup(pid: int | str = "self", proc: Path = Path("/proc")) -> Path | No
         return None
     path = next((line[3:] for line in lines if line.startswith("0::")), None)
     # A group outside of our namespace's root is told as /../…: nothing that we could look into.
-    return mount / path.lstrip("/") if path is not None and "/.." not in path else None
+    if path is None or "/.." in path:
+        return None
+    point, root = mount
+    try:
+        # A container without a namespace of its own sees a part of the tree mounted, and the paths of the whole.
+        return point / PurePosixPath(path).relative_to(root)
+    except ValueError:
+        return None
 
 
 def oom_kills(cgroup: Path) -> int | None:
@@ -34,8 +42,9 @@ def oom_kills(cgroup: Path) -> int | None:
     return None
 
 
-def _mount_point(proc: Path) -> Path | None:
-    """Where the hierarchy of version 2 is mounted: /sys/fs/cgroup, or below it beside version 1."""
+def _mount(proc: Path) -> tuple[Path, str] | None:
+    """Where the hierarchy of version 2 is mounted (/sys/fs/cgroup, or below it beside version 1), and which of its
+    groups is there: fields 5 and 4 of mountinfo, proc_pid_mountinfo(5)."""
     try:
         lines = (proc / "self" / "mountinfo").read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -43,5 +52,12 @@ def _mount_point(proc: Path) -> Path | None:
     for line in lines:
         fields, _, rest = line.partition(" - ")
         if rest.split(" ", 1)[0] == "cgroup2":
-            return Path(fields.split()[4])
+            root, point = (_unescaped(field) for field in fields.split(" ")[3:5])
+            if not root.startswith("/.."):  # of another namespace: how its paths and ours go together isn't told
+                return Path(point), root
     return None
+
+
+def _unescaped(field: str) -> str:
+    """The kernel writes a space, a tab, a line's end and a backslash as \\ and three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
