@@ -11,7 +11,7 @@ import pytest
 from qvl.daemon.gate import SETTLING, obstacle, wait_until_free
 from qvl.daemon.gpus import GpuMonitor
 from qvl.host.ports import holder, is_free
-from qvl.model.gpu import Gpu, GpuHolder, GpuSample
+from qvl.model.gpu import Gpu, GpuFault, GpuHolder, GpuSample
 from qvl.model.spec import Engine, EngineKind, Launch
 
 GIB = 1 << 30
@@ -30,6 +30,9 @@ class Cards:
 
     def sample(self) -> tuple[GpuSample, ...]:
         return self.samples
+
+    def faults(self) -> tuple[GpuFault, ...]:
+        return ()
 
     def close(self) -> None:
         pass
@@ -50,13 +53,14 @@ def free_port() -> int:
         return port
 
 
-def held_by(launch: Launch, *samples: GpuSample, quarantined: dict[int, str] | None = None) -> str | None:
+def held_by(launch: Launch, *samples: GpuSample, aside: dict[int, str] | None = None) -> str | None:
     """The obstacle for a worker on these cards."""
 
     async def scenario() -> str | None:
         gpus = GpuMonitor(Cards(*samples))
         await gpus.open()
-        gpus.quarantined.update(quarantined or {})
+        for index, why in (aside or {}).items():
+            gpus.set_aside([index], why)
         try:
             return await obstacle(launch, gpus)
         finally:
@@ -162,8 +166,8 @@ def test_what_holds_a_card_is_named(sample: GpuSample, reason: str | None) -> No
 def test_a_card_that_is_absent_or_set_aside_is_waited_for() -> None:
     assert held_by(launch(free_port(), 1), card()) == "GPU 1 is absent: this host has 0"
     assert held_by(launch(free_port(), 0)) == "GPU 0 is absent: this host has none"
-    reason = held_by(launch(free_port(), 0), card(), quarantined={0: "gpu-fault"}) or ""
-    assert reason.startswith("GPU 0 is set aside: gpu-fault")
+    reason = held_by(launch(free_port(), 0), card(), aside={0: "gpu-fault"})
+    assert reason == "GPU 0 is set aside: gpu-fault; `qvlctl start` of this worker uses it again"
 
 
 def test_one_card_of_several_is_enough_to_wait() -> None:

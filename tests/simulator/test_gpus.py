@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,87 @@ def test_a_lost_card_has_no_figures(cards: Path) -> None:
 def test_half_a_file_is_nobody(cards: Path) -> None:
     (cards / "gpu0.hold.json").write_text('{"memory": ')
     assert used(SimulatedGpus(1, cards)) == 0
+
+
+# ---- Xids
+
+
+def numbers(gpus: SimulatedGpus) -> list[tuple[int, int | None]]:
+    """Card and Xid of what is new."""
+    return [(fault.index, fault.xid) for fault in gpus.faults()]
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_each_line_of_a_cards_file_is_told_once(cards: Path) -> None:
+    gpus = SimulatedGpus(2, cards)
+    assert numbers(gpus) == []
+    append(cards / "1.xid", "48\n")
+    before = time.time(), time.monotonic()
+    (fault,) = gpus.faults()
+    assert (fault.index, fault.uuid, fault.xid) == (1, "GPU-SIM-1", 48)
+    assert (fault.at, fault.at_mono) >= before
+    assert numbers(gpus) == []
+    append(cards / "0.xid", "13\n")
+    append(cards / "1.xid", "48\n95\n")
+    assert numbers(gpus) == [(0, 13), (1, 48), (1, 95)]
+
+
+def test_what_is_no_number_is_passed_over(cards: Path) -> None:
+    gpus = SimulatedGpus(1, cards)
+    (cards / "0.xid").write_bytes(b"\n  48 \r\nXid 79\n-3\n4.5\n\xff\xfe\n99999\n\xd9\xa3\n63\n")
+    assert numbers(gpus) == [(0, 48), (0, 63)]
+
+
+def test_a_line_is_told_once_it_is_whole(cards: Path) -> None:
+    gpus = SimulatedGpus(1, cards)
+    append(cards / "0.xid", "11")
+    assert numbers(gpus) == []
+    append(cards / "0.xid", "9\n")
+    assert numbers(gpus) == [(0, 119)]
+
+
+def test_what_an_earlier_run_has_told_is_not_told_again(cards: Path) -> None:
+    append(cards / "0.xid", "48\n79\n")
+    gpus = SimulatedGpus(1, cards)
+    assert numbers(gpus) == []
+    assert gpus.sample()[0].health == "lost"
+    append(cards / "0.xid", "64\n")
+    assert numbers(gpus) == [(0, 64)]
+
+
+def test_a_card_whose_last_xid_is_79_is_lost_until_that_is_taken_back(cards: Path) -> None:
+    gpus = SimulatedGpus(2, cards)
+    file = cards / "0.xid"
+    append(file, "48\n79\n?\n")
+    assert [sample.health for sample in gpus.sample()] == ["lost", "ok"]
+    append(file, "48\n")
+    assert gpus.sample()[0].health == "ok"
+    append(file, "79\n")
+    assert gpus.sample()[0].health == "lost"
+    file.write_text("")
+    assert gpus.sample()[0].health == "ok"
+    append(file, "79\n")
+    assert gpus.sample()[0].health == "lost"
+    file.unlink()
+    assert gpus.sample()[0].health == "ok"
+
+
+def test_a_file_that_was_cut_or_replaced_tells_only_what_is_new(cards: Path) -> None:
+    gpus = SimulatedGpus(1, cards)
+    file = cards / "0.xid"
+    file.write_text("48\n79\n")
+    assert numbers(gpus) == [(0, 48), (0, 79)]
+    file.write_text("48\n")
+    assert numbers(gpus) == []
+    append(file, "79\n")
+    assert numbers(gpus) == [(0, 79)]
+    file.write_text("95\n")  # another file of the length that one of them had
+    assert numbers(gpus) == [(0, 95)]
+    file.unlink()
+    assert numbers(gpus) == []
+    file.write_text("95\n")
+    assert numbers(gpus) == [(0, 95)]

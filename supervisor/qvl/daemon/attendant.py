@@ -79,9 +79,7 @@ class WorkerAttendant:
             case Kill():
                 worker.run(self._group, "signal", self.lifeline.signal(worker, lambda tree: tree.kill()))
             case Quarantine(why=why):
-                for gpu in worker.spec.launch.gpus:
-                    if (card := self._gpus.resolve(gpu)) is not None:
-                        self._gpus.quarantined[card.index] = why
+                self._gpus.set_aside(worker.spec.launch.gpus, why)
 
     async def _gate(self, worker: Worker) -> None:
         await wait_until_free(

@@ -46,8 +46,8 @@ async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:
         card = gpus.resolve(wanted)
         if card is None:
             return f"GPU {wanted} is absent: this host has {_named(gpu.index for gpu in gpus.inventory)}"
-        if card.index in gpus.quarantined:
-            return f"GPU {card.index} is set aside: {gpus.quarantined[card.index]}"
+        if (aside := gpus.aside(card)) is not None:
+            return f"GPU {card.index} is set aside: {aside.why}; `qvlctl start` of this worker uses it again"
         sample = samples.get(card.index)
         if sample is None or sample.health == "lost":
             return f"GPU {card.index} does not answer"

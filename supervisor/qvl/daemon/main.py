@@ -50,6 +50,7 @@ from qvl.gpus.nvml import NvmlGpus
 from qvl.gpus.simulated import SimulatedGpus
 from qvl.model.error import QvlError
 from qvl.model.event import Change
+from qvl.model.gpu import GpuSample
 from qvl.model.status import when
 from qvl.model.worker import Phase
 from qvl.shim import proc
@@ -128,7 +129,8 @@ class Daemon:
         journal = Journal(store.directory / "events.jsonl")
         journal.open()
         simulated = self._paths.state_dir / SIMULATED
-        gpus = GpuMonitor(_source(self._settings.gpus, simulated), store.load_cards())
+        source = _source(self._settings.gpus, simulated)
+        gpus = GpuMonitor(source, store.load_cards(), store=store, journal=journal)
         await gpus.open()
         store.save_cards(gpus.inventory)
         cache = self._paths.state_dir / "cache"
@@ -345,9 +347,11 @@ async def _sample(gpus: GpuMonitor, supervisor: Supervisor, journal: Journal, hi
     """Read the cards, tell them if they changed, and keep the past."""
     loop = asyncio.get_running_loop()
     recorded = 0.0
+    told: tuple[GpuSample, ...] = ()
     while True:
-        before = gpus.latest
-        if await gpus.sample() != before:
+        # Others take readings too, at the gate for one: what they saw first is news to watchers all the same.
+        if await gpus.sample() != told:
+            told = gpus.latest
             journal.change(Change(at=when(time.time()), gpus=gpus.latest))
         if loop.time() - recorded >= INTERVAL:
             recorded = loop.time()

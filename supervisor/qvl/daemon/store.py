@@ -4,6 +4,7 @@
     workers/NAME/          a worker's bundle, 0700: record.json (ours), shim.json and exit.json (its shim's)
     pools.json             the operator's will for whole pools, which their later workers inherit
     gpus.json              the cards that were seen last
+    quarantine.json        the cards that are set aside, by UUID
     startups.json          how long the steps of a start took, by profile: the ETA's memory
 
 A record is written before its change is told. A disk that is full loses nothing that is in memory: what could not be
@@ -22,7 +23,7 @@ import msgspec
 
 from qvl.host.files import write_atomically
 from qvl.model.error import ErrorCode, QvlError
-from qvl.model.gpu import Gpu
+from qvl.model.gpu import Gpu, SetAside
 from qvl.model.worker import Wanted, WorkerRecord
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,12 @@ class Store:
 
     def save_cards(self, cards: tuple[Gpu, ...]) -> None:
         self._write(self.directory / "gpus.json", msgspec.json.encode(cards))
+
+    def load_quarantine(self) -> dict[str, SetAside]:
+        return self._read(self.directory / "quarantine.json", dict[str, SetAside]) or {}
+
+    def save_quarantine(self, aside: dict[str, SetAside]) -> None:
+        self._write(self.directory / "quarantine.json", msgspec.json.encode(aside), durable=True)
 
     # ---- files
 

@@ -5,7 +5,7 @@ Refuses to decide anything: whether a card is free, busy or unfit is judged by t
 
 from typing import Protocol
 
-from qvl.model.gpu import Gpu, GpuSample
+from qvl.model.gpu import Gpu, GpuFault, GpuSample
 
 
 class GpuSource(Protocol):
@@ -17,6 +17,11 @@ class GpuSource(Protocol):
 
     def sample(self) -> tuple[GpuSample, ...]:
         """What each card of the inventory does right now, by index; a card that does not answer is `lost`."""
+        ...
+
+    def faults(self) -> tuple[GpuFault, ...]:
+        """What the cards told of themselves since the last call, the oldest first; nothing from before the first one.
+        Asked before `sample`, which may give up a driver that has lost all cards, and what it had still to tell."""
         ...
 
     def close(self) -> None:

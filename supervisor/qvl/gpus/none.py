@@ -1,6 +1,6 @@
 """A host whose cards are not to be looked at, or that has none."""
 
-from qvl.model.gpu import Gpu, GpuSample
+from qvl.model.gpu import Gpu, GpuFault, GpuSample
 
 
 class NoGpus:
@@ -8,6 +8,9 @@ class NoGpus:
         return ()
 
     def sample(self) -> tuple[GpuSample, ...]:
+        return ()
+
+    def faults(self) -> tuple[GpuFault, ...]:
         return ()
 
     def close(self) -> None:

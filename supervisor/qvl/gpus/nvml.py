@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import pynvml
 
-from qvl.model.gpu import Gpu, GpuHolder, GpuSample
+from qvl.gpus.nvml_faults import NvmlFaults
+from qvl.model.gpu import Gpu, GpuFault, GpuHolder, GpuSample
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class NvmlGpus:
         self._ready = False
         self._known: tuple[Gpu, ...] = ()
         self._complained = False
+        self._faults = NvmlFaults(pynvml)
 
     def inventory(self) -> tuple[Gpu, ...]:
         if not self._initialise():
@@ -49,8 +51,12 @@ class NvmlGpus:
             self.close()  # the driver may have been loaded anew: the next look begins at the beginning
         return samples
 
+    def faults(self) -> tuple[GpuFault, ...]:
+        return self._faults.read(self._known) if self._initialise() else ()
+
     def close(self) -> None:
         if self._ready:
+            self._faults.close()
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
             self._ready = False

@@ -2,7 +2,8 @@
 
 The engines, which are real processes, keep a file each (`gpu<index>.<pid>.json`) in the directory that
 QVL_SIMULATED_GPUS names. A test puts `gpu<index>.hold.json` there to play a foreign process, or `gpu<index>.lost` to
-let a card fall off the bus. Nothing is drawn at random, and at rest nothing moves.
+let a card fall off the bus. Each line that is appended to `<index>.xid` is the number of an Xid that the card tells;
+while the last line is 79, the card is off the bus. Nothing is drawn at random, and at rest nothing moves.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import pwd
 import time
 from pathlib import Path
 
-from qvl.model.gpu import Gpu, GpuHolder, GpuSample
+from qvl.model.gpu import Gpu, GpuFault, GpuHolder, GpuSample
 
 MEMORY_TOTAL = 80 << 30
 """Bytes on each card."""
@@ -22,6 +23,7 @@ _LINGER = 0.5  # seconds that the memory of a dead process stays taken, as a dri
 _INERTIA = 4.0  # seconds in which temperature and power go two thirds of their way
 _COOL, _HOT = 34.0, 71.0  # °C
 _IDLE, _FULL = 72.0, 640.0  # W
+_OFF_THE_BUS = 79
 
 
 class SimulatedGpus:
@@ -32,6 +34,8 @@ class SimulatedGpus:
         self._directory = directory
         self._strain = [_Strain() for _ in range(count)]
         self._dead_since: dict[Path, float] = {}
+        self._told = {card.index: self._xids(card) for card in self._cards}
+        """What each card's file of Xids held when it was last looked at; an earlier run told what is there at first."""
 
     def inventory(self) -> tuple[Gpu, ...]:
         return self._cards
@@ -42,8 +46,26 @@ class SimulatedGpus:
         self._dead_since = {path: since for path, since in self._dead_since.items() if path.name in files}
         return tuple(self._sample(card, files, now) for card in self._cards)
 
+    def faults(self) -> tuple[GpuFault, ...]:
+        found = []
+        for card in self._cards:
+            told, now = self._told[card.index], self._xids(card)
+            self._told[card.index] = now
+            for number in now[_known(told, now) :]:
+                found.append(GpuFault(card.index, card.uuid, time.time(), time.monotonic(), number))
+        return tuple(found)
+
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _xids(self, card: Gpu) -> list[int]:
+        """The numbers in a card's file. A line that is none is passed over; one without its end is being written."""
+        try:
+            lines = (self._directory / f"{card.index}.xid").read_bytes().split(b"\n")[:-1]
+        except OSError:
+            return []
+        words = (line.strip() for line in lines)
+        return [int(word) for word in words if word.isdigit() and len(word) < 5]
 
     def _files(self) -> frozenset[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -52,7 +74,8 @@ class SimulatedGpus:
 
     def _sample(self, card: Gpu, files: frozenset[str], now: float) -> GpuSample:
         prefix = f"gpu{card.index}."
-        if f"{prefix}lost" in files:
+        fallen = f"{card.index}.xid" in files and self._xids(card)[-1:] == [_OFF_THE_BUS]
+        if fallen or f"{prefix}lost" in files:
             return GpuSample(card.index, card.uuid, card.name, health="lost")
         holders: list[GpuHolder] = []
         load = 0.0
@@ -110,6 +133,13 @@ class _Strain:
         if abs(load - self._level) < 0.002:  # less than anything that is shown
             self._level = load
         return self._level
+
+
+def _known(told: list[int], now: list[int]) -> int:
+    """How many of the numbers in the file are old: all where it only lost its end, none where it is another file."""
+    if now[: len(told)] == told:
+        return len(told)
+    return len(now) if told[: len(now)] == now else 0
 
 
 def _start_time(pid: int) -> int | None:

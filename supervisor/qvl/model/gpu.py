@@ -1,4 +1,4 @@
-"""A GPU as the host has it (`Gpu`) and as it is right now (`GpuSample`)."""
+"""A GPU as the host has it (`Gpu`), as it is right now (`GpuSample`), and what goes wrong with it (`GpuFault`)."""
 
 import msgspec
 
@@ -37,3 +37,28 @@ class GpuSample(msgspec.Struct, frozen=True):
     health: str = "ok"
     """`ok`, `lost` (fell off the bus or the driver does not answer) or `quarantined`."""
     holders: tuple[GpuHolder, ...] = ()
+    reason: str | None = None
+    """Why its health is not `ok`, where there is more to say."""
+
+
+class GpuFault(msgspec.Struct, frozen=True):
+    """Something that a card told of itself. `qvl.core.xid` knows the words for an Xid and whose fault it is."""
+
+    index: int
+    uuid: str
+    at: float
+    """Unix time in seconds at which it was read: the driver dates nothing."""
+    at_mono: float
+    """The same moment on CLOCK_MONOTONIC."""
+    xid: int | None = None
+    """The number of NVIDIA's catalogue; None where only a counter grew or the card was lost."""
+    what: str = ""
+    """What happened, where there is no Xid to say it."""
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """Why a card isn't used until somebody starts a worker on it again."""
+
+    why: str
+    at: float
+    """Unix time in seconds."""
