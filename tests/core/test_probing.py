@@ -3,66 +3,83 @@
 from collections.abc import Callable
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given
-from qvl.core.probing import WATCHDOG, Health, Judgement, Observation, judge, wants_deep
+from qvl.core.probing import Health, Judgement, Observation, is_suspect, judge, wants_deep
 from qvl.model.spec import HealthPolicy
 from qvl.model.worker import Cause
 
 POLICY = HealthPolicy(interval=5, deep_interval=30, timeout=25, failures=3)
-FINE = Health(moved_at=0.0, deep_at=0.0)
+WATCHDOG = 360.0
+FINE = Health(moved_at=0.0)
 
-WORKING = Observation(answered=True, progress=True, busy=True)
+SERVING = Observation(answered=True, progress=True, busy=True)
 IDLE = Observation(answered=True, progress=False, busy=False)
 IDLE_AND_WELL = Observation(answered=True, progress=False, busy=False, deep=True)
 IDLE_AND_HUNG = Observation(answered=True, progress=False, busy=False, deep=False, detail="/health: timeout")
-LONG_PREFILL = Observation(answered=True, progress=False, busy=True, deep=False, detail="/health answered 503")
+BUSY = Observation(answered=True, progress=False, busy=True)
+LONG_PREFILL = Observation(answered=True, progress=False, busy=True, working=True)
+SPINNING = msgspec.structs.replace(IDLE_AND_HUNG, working=True)
 MUTE = Observation(answered=False, progress=False, busy=False, detail="no answer")
-MUTE_BUT_BUSY = Observation(answered=False, progress=False, busy=True, detail="no answer")
-MUTE_BUT_WORKING = Observation(answered=False, progress=True, busy=True, detail="no answer")
+MUTE_BUT_COMPUTING = Observation(answered=False, progress=False, busy=True, working=True, detail="no answer")
+MUTE_BUT_SERVING = Observation(answered=False, progress=True, busy=True, detail="no answer")
+HALTED = Observation(answered=True, progress=False, busy=False, deep=False, working=True, stopped=True, detail="mute")
+STRANGER = Observation(answered=True, progress=True, busy=True, deep=True, stranger="port 1 is held by pid 2 (nc, bob)")
 
 
 @pytest.mark.parametrize(
     ("rounds", "ready"),
     [
         # A table as kubelet's: what was seen in a row, and whether it is ready after each.
-        ([WORKING, WORKING], [True, True]),
+        ([SERVING, SERVING], [True, True]),
         ([IDLE, IDLE, IDLE_AND_WELL], [True, True, True]),
         ([IDLE_AND_HUNG, IDLE_AND_HUNG], [False, False]),
         ([IDLE_AND_HUNG, IDLE_AND_WELL], [False, True]),
-        ([IDLE_AND_HUNG, WORKING], [False, True]),
-        ([MUTE, MUTE, WORKING, MUTE, MUTE], [False, False, True, False, False]),
+        ([IDLE_AND_HUNG, SERVING], [False, True]),
+        ([MUTE, MUTE, SERVING, MUTE, MUTE], [False, False, True, False, False]),
         ([MUTE, MUTE, IDLE_AND_WELL, MUTE, MUTE], [False, False, True, False, False]),
-        ([MUTE_BUT_WORKING] * 5, [False] * 5),
+        ([MUTE_BUT_SERVING] * 5, [False] * 5),
         # Without a generation to ask for, the cheap answer is all there is: three failures must be in a row.
         ([MUTE, IDLE, MUTE, IDLE, MUTE, IDLE], [False, True, False, True, False, True]),
+        ([STRANGER, STRANGER, SERVING], [False, False, True]),
     ],
 )
 def test_ready_after_each_round(rounds: list[Observation], ready: list[bool]) -> None:
-    health, seen = FINE, []
-    for i, observation in enumerate(rounds, 1):
-        outcome = judge(health, POLICY, observation, 5.0 * i)
-        health = outcome.health
+    outcomes = in_a_row(rounds)
+    assert [outcome.ready for outcome in outcomes] == ready
+    for outcome in outcomes:
         assert outcome.verdict is None
-        assert outcome.ready == health.ready
+        assert outcome.ready == outcome.health.ready
         assert (outcome.why is None) == outcome.ready
-        seen.append(outcome.ready)
-    assert seen == ready
 
 
 def test_three_failures_in_a_row_are_a_hang() -> None:
     outcomes = in_a_row([MUTE] * 3)
     assert [outcome.verdict is None for outcome in outcomes] == [True, True, False]
-    assert [outcome.why for outcome in outcomes] == [f"health check failed {i}/3: no answer" for i in (1, 2, 3)]
+    assert [outcome.why for outcome in outcomes[:2]] == [f"health check failed {i}/3: no answer" for i in (1, 2)]
     verdict = outcomes[-1].verdict
     assert verdict is not None
     assert (verdict.cause, verdict.evidence) == (Cause.HANG, "no progress for 15 s and 3 failed checks: no answer")
 
 
+def test_a_halted_process_is_named_and_no_computing_speaks_for_it() -> None:
+    verdict = in_a_row([HALTED] * 3)[-1].verdict
+    assert verdict is not None
+    assert verdict.cause is Cause.HANG
+    assert verdict.evidence.endswith("a process of it is stopped (state T)")
+
+
+def test_a_stranger_s_answers_are_not_its_own() -> None:
+    verdict = in_a_row([STRANGER] * 3)[-1].verdict
+    assert verdict is not None
+    assert (verdict.cause, verdict.evidence) == (Cause.PORT_IN_USE, "port 1 is held by pid 2 (nc, bob)")
+
+
 def in_a_row(rounds: list[Observation]) -> list[Judgement]:
     health, outcomes = FINE, []
     for i, observation in enumerate(rounds, 1):
-        outcomes.append(judge(health, POLICY, observation, 5.0 * i))
+        outcomes.append(judge(health, POLICY, observation, 5.0 * i, watchdog=WATCHDOG))
         health = outcomes[-1].health
     return outcomes
 
@@ -76,88 +93,109 @@ POLICIES = st.builds(
 )
 
 
-def condemned_after(
-    policy: HealthPolicy, see: Callable[[float, bool], Observation], limit: float, *, cost: float, busy: bool
-) -> float | None:
-    """Seconds until a verdict, as the prober goes about it: a round each interval, a failed generation costs `cost`."""
-    health, now = FINE, 0.0
-    while now <= limit:
-        asked = wants_deep(health, policy, busy=busy, now=now)
-        now += cost if asked else 0.0
-        outcome = judge(health, policy, see(now, asked), now)
-        if outcome.verdict is not None:
-            return now
-        health = outcome.health
-        now += policy.interval
-    return None
+class Server:
+    """What the prober sees of a server, round by round; a question to it that fails takes `cost` seconds."""
+
+    def __init__(self, policy: HealthPolicy, seen: Callable[[float], Observation], cost: float) -> None:
+        self.policy, self.seen, self.cost = policy, seen, cost
+
+    def condemned_after(self, limit: float) -> float | None:
+        """Seconds until a verdict: a round each interval, and one the moment that the first generation fails."""
+        policy, health, now = self.policy, FINE, 0.0
+        due: float | None = None
+        failed = False
+        while now <= limit:
+            seen = self.seen(now)
+            if due is None and seen.deep is not None and wants_deep(health, policy, busy=seen.busy, now=now):
+                due = now + self.cost
+            failed = failed or (due is not None and now >= due)
+            outcome = judge(
+                health, policy, msgspec.structs.replace(seen, deep=False if failed else None), now, watchdog=WATCHDOG
+            )
+            if outcome.verdict is not None:
+                return now
+            if outcome.health.moved_at != health.moved_at:
+                due, failed = None, False
+            health = outcome.health
+            if due is not None and health.strikes == 0 and due <= now + policy.interval:
+                now = max(due, now + 1e-9)
+            else:
+                now += policy.interval
+        return None
+
+
+@given(POLICIES, st.sampled_from([IDLE_AND_HUNG, HALTED]), st.floats(0, 1))
+def test_a_dead_idle_worker_is_found_in_time(policy: HealthPolicy, seen: Observation, share: float) -> None:
+    """Its server goes on answering; each generation that is asked for fails, sooner or later."""
+    limit = policy.deep_interval + policy.timeout + policy.failures * policy.interval
+    found = Server(policy, lambda now: seen, share * policy.timeout).condemned_after(limit + 1)
+    assert found is not None
+    assert policy.deep_interval - policy.interval <= found <= limit + 1e-6
 
 
 @given(POLICIES)
-def test_a_hung_idle_worker_is_found_in_time(policy: HealthPolicy) -> None:
-    """Its server goes on answering; each generation that is asked for times out."""
-
-    def see(now: float, asked: bool) -> Observation:
-        return IDLE_AND_HUNG if asked else IDLE
-
-    limit = policy.deep_interval + policy.interval + policy.failures * (policy.timeout + policy.interval)
-    found = condemned_after(policy, see, limit + 1, cost=policy.timeout, busy=False)
+def test_a_dead_busy_worker_is_found_in_time(policy: HealthPolicy) -> None:
+    """Requests are in flight, so that no generation is asked for, and nothing computes."""
+    limit = policy.deep_interval + policy.timeout + policy.failures * policy.interval
+    found = Server(policy, lambda now: BUSY, 0).condemned_after(limit + 1)
     assert found is not None
-    assert policy.deep_interval <= found <= limit
+    assert policy.deep_interval + policy.timeout <= found <= limit + 1e-6
 
 
 @given(POLICIES)
 def test_a_worker_that_refuses_at_once_is_found_within_its_failures(policy: HealthPolicy) -> None:
-    found = condemned_after(policy, lambda now, asked: MUTE, 10_000, cost=0.0, busy=False)
+    found = Server(policy, lambda now: MUTE, 0).condemned_after(10_000)
     assert found is not None
     assert found == pytest.approx((policy.failures - 1) * policy.interval)
 
 
-@given(POLICIES, st.sampled_from([LONG_PREFILL, MUTE_BUT_BUSY]))
-def test_a_busy_worker_is_left_to_the_watchdog(policy: HealthPolicy, seen: Observation) -> None:
-    found = condemned_after(policy, lambda now, asked: seen, 20_000, cost=policy.timeout, busy=True)
+@given(POLICIES, st.sampled_from([LONG_PREFILL, MUTE_BUT_COMPUTING, SPINNING]))
+def test_a_worker_that_computes_is_left_to_the_watchdog(policy: HealthPolicy, seen: Observation) -> None:
+    found = Server(policy, lambda now: seen, policy.timeout).condemned_after(20_000)
     assert found is not None
     assert found >= WATCHDOG
+    assert found <= max(WATCHDOG, policy.deep_interval + policy.timeout + policy.failures * policy.interval) + 60
 
 
 @given(POLICIES, st.floats(1, WATCHDOG - 1))
-def test_a_busy_worker_that_moves_now_and_then_is_never_condemned(policy: HealthPolicy, every: float) -> None:
+def test_a_worker_that_computes_and_moves_now_and_then_is_never_condemned(policy: HealthPolicy, every: float) -> None:
     moved = [0.0]
 
-    def see(now: float, asked: bool) -> Observation:
+    def see(now: float) -> Observation:
         if now - moved[0] >= every:
             moved[0] = now
-            return WORKING
-        return LONG_PREFILL if asked else Observation(answered=True, progress=False, busy=True)
+            return SERVING
+        return LONG_PREFILL
 
     # A round that ends just before the watchdog would is followed by one that sees the progress.
-    if every + policy.interval + policy.timeout < WATCHDOG:
-        assert condemned_after(policy, see, 3 * WATCHDOG, cost=policy.timeout, busy=True) is None
+    if every + policy.interval < WATCHDOG:
+        assert Server(policy, see, policy.timeout).condemned_after(3 * WATCHDOG) is None
 
 
-@given(st.lists(st.sampled_from([IDLE_AND_HUNG, MUTE, LONG_PREFILL, MUTE_BUT_BUSY, IDLE, IDLE_AND_WELL]), max_size=20))
+@given(st.lists(st.sampled_from([IDLE_AND_HUNG, MUTE, LONG_PREFILL, BUSY, HALTED, STRANGER, IDLE]), max_size=20))
 def test_progress_forgives_all(rounds: list[Observation]) -> None:
     health = FINE
     for i, observation in enumerate(rounds):
-        health = judge(health, POLICY, observation, float(i)).health
-    outcome = judge(health, POLICY, WORKING, 100.0)
-    assert (outcome.health.strikes, outcome.health.moved_at, outcome.ready) == (0, 100.0, True)
+        health = judge(health, POLICY, observation, float(i), watchdog=WATCHDOG).health
+    outcome = judge(health, POLICY, SERVING, 100.0, watchdog=WATCHDOG)
+    assert outcome.health == Health(moved_at=100.0)
+    assert outcome.ready
 
 
 @pytest.mark.parametrize(
-    ("strikes", "busy", "moved", "asked", "now", "wanted"),
+    ("strikes", "busy", "moved", "now", "wanted"),
     [
-        (0, False, 0.0, 0.0, 29.0, False),  # idle, not yet
-        (0, False, 0.0, 0.0, 30.0, True),
-        (0, False, 30.0, 0.0, 30.0, True),  # idle again after work
-        (0, True, 29.0, 0.0, 30.0, False),  # busy and moving
-        (0, True, 0.0, 0.0, 30.0, True),  # busy and still for long
-        (0, True, 0.0, 20.0, 30.0, False),  # one at a time
-        (1, False, 0.0, 29.0, 30.0, True),  # a strike is followed up
-        (1, True, 0.0, 29.0, 30.0, True),
+        (0, False, 0.0, 24.0, False),  # idle, not yet
+        (0, False, 0.0, 26.0, True),  # due before the next round
+        (0, False, 30.0, 50.0, False),  # idle again after work
+        (0, True, 0.0, 300.0, False),  # busy: never
+        (1, True, 0.0, 300.0, False),
+        (1, False, 29.0, 30.0, True),  # a strike is followed up
     ],
 )
 def test_a_generation_is_asked_for_when_nothing_else_tells(
-    strikes: int, busy: bool, moved: float, asked: float, now: float, wanted: bool
+    strikes: int, busy: bool, moved: float, now: float, wanted: bool
 ) -> None:
-    health = Health(moved_at=moved, deep_at=asked, strikes=strikes)
+    health = Health(moved_at=moved, strikes=strikes)
     assert wants_deep(health, POLICY, busy=busy, now=now) is wanted
+    assert is_suspect(health, POLICY, now=now) or not wanted

@@ -1,8 +1,12 @@
 """Is a serving worker still well? Signals are fused, so that neither a busy one is killed nor a dead one trusted.
 
-Progress (a counter moved, a line was logged) beats every failed check: busy is not hung. A real generation is asked for
-only where nothing else tells, that is when the worker is idle, one at a time: SGLang's `/health` leaves a probe that
-timed out in its scheduler, and enough of them crash it (sglang issue 35884).
+A sign of life (a counter moved, a line was logged, a generation came out) beats every failed check: busy is not hung.
+A real generation is asked for only where nothing else tells, that is when the worker is idle, one at a time: SGLang's
+`/health` leaves a probe that timed out in its scheduler, and enough of them crash it (sglang issue 35884).
+
+What shows no sign of life and fails its checks is looked at closer: where its processes compute, or its cards do, the
+engine's own watchdog has the first word; a process that is stopped, or that nobody runs, has nothing to be waited for.
+It is then found within `deep_interval + timeout + failures × interval` of its last sign of life.
 """
 
 import msgspec
@@ -10,31 +14,36 @@ import msgspec
 from qvl.model.spec import HealthPolicy
 from qvl.model.worker import Cause, Verdict
 
-WATCHDOG = 360.0
-"""Seconds that a worker with requests in flight may show no progress: SGLang's own watchdog acts after 300 s; ours is
-the one behind it."""
+BUSY_CPU = 0.2
+"""Share of one processor from which on a tree counts as computing: answering our own questions takes a hundredth."""
 
 
 class Observation(msgspec.Struct, frozen=True):
     """What one round of checks saw."""
 
     answered: bool
-    """The cheap endpoint answered."""
+    """The cheap endpoint answered when it was last asked."""
     progress: bool
     """A counter moved or a line was logged since the last round."""
     busy: bool
     """Requests are running or queued, as far as known."""
     deep: bool | None = None
-    """The real generation's outcome; None where it was not tried."""
+    """The newest real generation's outcome since the last sign of life; None where none has ended."""
+    stranger: str | None = None
+    """Who listens on its port, where that is not the worker: a process, or nobody."""
+    stopped: bool = False
+    """A process of its tree is halted (state T of proc(5))."""
+    working: bool = False
+    """Its processes or its cards compute."""
     detail: str = ""
     """What failed, for people."""
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What is remembered between rounds. Times are CLOCK_MONOTONIC seconds."""
+    """What is remembered between rounds."""
 
     moved_at: float
-    deep_at: float
+    """The last sign of life, CLOCK_MONOTONIC seconds."""
     strikes: int = 0
     ready: bool = True
 
@@ -47,28 +56,36 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def wants_deep(health: Health, policy: HealthPolicy, *, busy: bool, now: float) -> bool:
-    """Whether this round asks for a real generation: idle and due, or following up on a strike."""
-    if busy and health.strikes == 0:
-        return now - health.moved_at >= policy.deep_interval and now - health.deep_at >= policy.deep_interval
-    return health.strikes > 0 or now - health.deep_at >= policy.deep_interval
+    """Whether this round asks for a real generation: idle, and due before the next round, or after a strike."""
+    return not busy and (health.strikes > 0 or now + policy.interval > health.moved_at + policy.deep_interval)
 
 
-def judge(health: Health, policy: HealthPolicy, seen: Observation, now: float) -> Judgement:
-    """Take in one round."""
-    deep_at = now if seen.deep is not None else health.deep_at
-    if seen.progress or seen.deep:
+def is_suspect(health: Health, policy: HealthPolicy, *, now: float) -> bool:
+    """Whether this round looks at the worker's processes: what they have computed since is needed soon."""
+    return health.strikes > 0 or now + policy.interval > health.moved_at + policy.deep_interval
+
+
+def judge(health: Health, policy: HealthPolicy, seen: Observation, now: float, *, watchdog: float) -> Judgement:
+    """Take in one round. `watchdog`: seconds that a worker which computes may show no progress."""
+    if seen.stranger is None and (seen.progress or seen.deep):
         ready = seen.answered or bool(seen.deep)
-        return Judgement(Health(now, deep_at, ready=ready), ready, None if ready else seen.detail)
-    if seen.answered and seen.deep is None:
-        # After a strike a generation is asked for, so this one has none to ask for: the cheap answer is all it gives.
+        return Judgement(Health(now, ready=ready), ready, None if ready else seen.detail)
+    silent = now - health.moved_at
+    still = seen.busy and silent >= policy.deep_interval + policy.timeout
+    if seen.answered and seen.deep is None and seen.stranger is None and not still:
         return Judgement(msgspec.structs.replace(health, strikes=0, ready=True), True)
     strikes = health.strikes + 1
-    health = Health(health.moved_at, deep_at, strikes, ready=False)
-    silent = now - health.moved_at
-    why = f"health check failed {strikes}/{policy.failures}: {seen.detail}"
+    health = Health(health.moved_at, strikes, ready=False)
+    detail = seen.stranger or seen.detail or f"no progress for {silent:.0f} s with requests in flight"
     if strikes < policy.failures:
-        return Judgement(health, False, why)
-    if seen.busy and silent < WATCHDOG:
-        return Judgement(health, False, f"busy without progress for {silent:.0f} s: {seen.detail}")
-    evidence = f"no progress for {silent:.0f} s and {strikes} failed checks: {seen.detail}"
-    return Judgement(health, False, why, Verdict(Cause.HANG, evidence))
+        return Judgement(health, False, f"health check failed {strikes}/{policy.failures}: {detail}")
+    if seen.working and not seen.stopped and silent < watchdog:
+        return Judgement(health, False, f"busy without progress for {silent:.0f} s: {detail}")
+    return Judgement(health, False, detail, _verdict(seen, strikes, silent, detail))
+
+
+def _verdict(seen: Observation, strikes: int, silent: float, detail: str) -> Verdict:
+    if seen.stranger is not None:
+        return Verdict(Cause.PORT_IN_USE, seen.stranger)
+    halted = ", a process of it is stopped (state T)" if seen.stopped else ""
+    return Verdict(Cause.HANG, f"no progress for {silent:.0f} s and {strikes} failed checks: {detail}{halted}")

@@ -24,8 +24,9 @@ from qvl.core.inputs import (
     Spawned,
     Terminate,
 )
-from qvl.core.landmarks import Sighting
+from qvl.core.landmarks import STEPS, Sighting
 from qvl.core.progress import advance, estimate, finish, track
+from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gate import wait_until_free
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, no_start, read_secrets
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
+BUSY_CARD = 0.05
+"""Utilization (0-1) from which on a card counts as computing."""
+
 DRAIN_MUTE = 3
 """Looks in a row without an answer after which a server that was busy counts as one that can't tell any more."""
 
@@ -52,11 +56,17 @@ class WorkerAttendant:
     """Implements `Attendant`. `remembered` holds the seconds of each step of the last good start, by profile."""
 
     def __init__(
-        self, supervisor: Supervisor, launcher: Launcher, prober: Prober, gpus: GpuMonitor, group: asyncio.TaskGroup
+        self,
+        supervisor: Supervisor,
+        launcher: Launcher,
+        client: EngineClient,
+        gpus: GpuMonitor,
+        group: asyncio.TaskGroup,
     ) -> None:
         self._supervisor = supervisor
         self._launcher = launcher
-        self._prober = prober
+        self._client = client
+        self._prober = Prober(client, self._cards_busy)
         self._gpus = gpus
         self._group = group
         self.lifeline = Lifeline(supervisor, launcher)
@@ -110,7 +120,10 @@ class WorkerAttendant:
         surface, key = self.surface(worker)
         mute = 0
         while surface.metrics:
-            sample = await self._prober.scrape(worker, surface, key)
+            try:
+                sample = await self._client.scrape(worker, surface, key)
+            except TimeoutError:
+                sample = None
             # A server that is busy may be too busy to say so, once.
             mute = mute + 1 if sample is None and worker.window and worker.window[-1].busy else 0
             if (sample is None and mute in (0, DRAIN_MUTE)) or (sample is not None and not sample.busy):
@@ -158,13 +171,23 @@ class WorkerAttendant:
 
     async def _await_ready(self, worker: Worker, generation: int) -> None:
         surface, key = self.surface(worker)
-        await self._prober.until_ready(worker, surface, key, lambda: self._said_ready(worker))
-        self._supervisor.post(worker.name, BecameReady(generation))
+        verdict = await self._prober.until_ready(worker, surface, key, lambda: self._said_ready(worker))
+        outcome = BecameReady(generation) if verdict is None else Condemned(generation, verdict)
+        self._supervisor.post(worker.name, outcome)
 
     @staticmethod
-    def _said_ready(worker: Worker) -> bool:
+    def _said_ready(worker: Worker) -> bool | None:
+        """Whether its log says that it is ready; None where it has said nothing of its start at all."""
         start = worker.start
-        return start is not None and start.step == "warm-up" and start.fraction == 1.0
+        if start is None or start.step == STEPS[0]:
+            return None
+        return start.step == STEPS[-1] and start.fraction == 1.0
+
+    async def _cards_busy(self, worker: Worker) -> bool:
+        cards = {card.index for gpu in worker.spec.launch.gpus if (card := self._gpus.resolve(gpu)) is not None}
+        if not cards:
+            return False
+        return any((s.utilization or 0) >= BUSY_CARD for s in await self._gpus.sample() if s.index in cards)
 
     async def _tail(self, worker: Worker, record: WorkerRecord) -> None:
         assert record.process is not None

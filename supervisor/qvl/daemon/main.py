@@ -26,6 +26,7 @@ from qvl.daemon.attendant import WorkerAttendant
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
+from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.groups import Groups, delegated_root
 from qvl.daemon.history import INTERVAL, HistoryRing
@@ -34,7 +35,6 @@ from qvl.daemon.launcher import Launcher
 from qvl.daemon.logs import say, set_up_logging
 from qvl.daemon.notify import Notifier
 from qvl.daemon.options import locate, parse
-from qvl.daemon.prober import Prober
 from qvl.daemon.smoke import smoke
 from qvl.daemon.store import Store
 from qvl.daemon.succession import hold_signals, replace_ourselves, take_signals
@@ -142,7 +142,7 @@ class Daemon:
             simulated if _is_simulated(self._settings.gpus) else None,
             Groups(await asyncio.to_thread(delegated_root)),
         )
-        prober = Prober()
+        client = EngineClient()
         supervisor = Supervisor(store, journal)
         supervisor.pool_wanted = store.load_pools()
         gpus.roots = lambda: {
@@ -151,12 +151,12 @@ class Daemon:
             if (process := worker.record.process) is not None
             for pid in (process.shim_pid, process.pid)
         }
-        attendant = WorkerAttendant(supervisor, launcher, prober, gpus, group)
+        attendant = WorkerAttendant(supervisor, launcher, client, gpus, group)
         supervisor.attendant = attendant
 
         async def smoke_test(worker: Worker) -> str | None:
             surface, key = attendant.surface(worker)
-            return await smoke(prober, worker, surface, key)
+            return await smoke(client, worker, surface, key)
 
         control: DaemonControl
 
@@ -231,7 +231,7 @@ class Daemon:
         await server_task
         supervisor.close()
         await loop_task
-        await prober.close()
+        await client.close()
         gpus.close()
 
     # ---- what stops and reloads

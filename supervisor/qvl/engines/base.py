@@ -63,6 +63,8 @@ class Surface(msgspec.Struct, frozen=True):
     """The listening socket is one of the worker's own tree: not so for a container that a client process starts."""
     smoke: str = ""
     """A path that must answer 200 before a switch commits."""
+    watchdog: float = 360.0
+    """Seconds that it may compute without any progress: a minute more than its own watchdog, where it has one."""
 
 
 class Driver(Protocol):

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_model
 from qvl.engines.sglang_flags import FlagTable, SglangNotFound, load_flags, locate
@@ -57,7 +59,7 @@ class SglangDriver:
         return Command(tuple(argv), env, UNSET, files)
 
     def surface(self, launch: Launch) -> Surface:
-        return SURFACE
+        return surface_of(launch)
 
     def version(self, launch: Launch) -> str | None:
         installed = locate(Path(launch.engine.python))
@@ -78,6 +80,15 @@ class SglangDriver:
 
 
 SURFACE = Surface(alive="/v1/models", ready="/health", deep="/health", metrics="/metrics", openai=True, owned=True)
+WATCHDOG = 300.0
+"""Seconds after which SGLang ends a scheduler whose batch doesn't, unless --watchdog-timeout says otherwise."""
+AFTER_WATCHDOG = 60.0
+
+
+def surface_of(launch: Launch) -> Surface:
+    own = launch.args.get("watchdog-timeout", WATCHDOG)
+    patience = own if isinstance(own, int | float) and own > 0 else WATCHDOG
+    return msgspec.structs.replace(SURFACE, watchdog=patience + AFTER_WATCHDOG)
 
 
 def missing_interpreter(launch: Launch) -> Refusal | None:
@@ -98,8 +109,6 @@ def missing_interpreter(launch: Launch) -> Refusal | None:
 
 def key_file(key: str) -> bytes:
     """The YAML that hands SGLang its key. A JSON string is a YAML string."""
-    import msgspec
-
     return b"api-key: " + msgspec.json.encode(key) + b"\n"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import qvl
 from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
-from qvl.engines.sglang import SURFACE, key_file, serving_flags
+from qvl.engines.sglang import key_file, serving_flags, surface_of
 from qvl.engines.sglang_flags import Flag, FlagTable
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
@@ -37,7 +37,7 @@ class SimulatedDriver:
         return Command(tuple(argv), env, ("PROMETHEUS_MULTIPROC_DIR",), files)
 
     def surface(self, launch: Launch) -> Surface:
-        return SURFACE
+        return surface_of(launch)
 
     def version(self, launch: Launch) -> str | None:
         return qvl.__version__

@@ -5,6 +5,7 @@ import os
 import pwd
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,20 +52,35 @@ def listening_inodes(port: int) -> set[int]:
     return inodes
 
 
-def owns(pid: int, inodes: set[int]) -> bool:
-    """Whether process `pid` has one of these sockets open. False where it is gone or may not be looked into."""
+class Holding(NamedTuple):
+    """A process's descriptor of a socket, by its place in /proc."""
+
+    path: str
+    target: str
+
+    def still(self) -> bool:
+        """Whether it is open yet."""
+        try:
+            return os.readlink(self.path) == self.target
+        except OSError:
+            return False
+
+
+def holding(pid: int, inodes: set[int]) -> Holding | None:
+    """Which of these sockets process `pid` has open; None for none, and where it is gone or may not be looked into."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             for entry in entries:
                 try:
-                    if os.readlink(entry.path) in wanted:
-                        return True
+                    target = os.readlink(entry.path)
                 except OSError:
                     continue
+                if target in wanted:
+                    return Holding(entry.path, target)
     except OSError:
-        return False
-    return False
+        return None
+    return None
 
 
 def holder(port: int) -> PortHolder | None:
@@ -73,7 +89,7 @@ def holder(port: int) -> PortHolder | None:
     if not inodes:
         return None
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and owns(int(entry), inodes):
+        if entry.isdigit() and holding(int(entry), inodes) is not None:
             return PortHolder(int(entry), command_of(int(entry)), user_of(int(entry)))
     return PortHolder(None)
 

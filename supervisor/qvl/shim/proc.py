@@ -13,17 +13,19 @@ DEAD_STATES = "ZXx"
 
 
 class Process:
-    """One line of /proc/PID/stat, as far as a shim needs it; `start` is in clock ticks since boot (proc(5))."""
+    """One line of /proc/PID/stat, as far as it is needed. `start`, since boot, and `ticks`, spent on a processor, are
+    in clock ticks (proc(5))."""
 
-    __slots__ = ("comm", "group", "pid", "ppid", "start", "state")
+    __slots__ = ("comm", "group", "pid", "ppid", "start", "state", "ticks")
 
-    def __init__(self, pid: int, ppid: int, group: int, start: int, comm: str, state: str) -> None:
+    def __init__(self, pid: int, ppid: int, group: int, start: int, comm: str, state: str, ticks: int) -> None:
         self.pid = pid
         self.ppid = ppid
         self.group = group
         self.start = start
         self.comm = comm
         self.state = state
+        self.ticks = ticks
 
 
 def read(pid: int) -> Process | None:
@@ -40,7 +42,8 @@ def read(pid: int) -> Process | None:
     head, _, tail = text.rpartition(b")")
     fields = tail.split()
     comm = head.partition(b"(")[2].decode("utf-8", "replace")
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[19]), comm, fields[0].decode("ascii"))
+    ticks = int(fields[11]) + int(fields[12])
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[19]), comm, fields[0].decode("ascii"), ticks)
 
 
 def start_time(pid: int) -> int | None:

@@ -94,8 +94,9 @@ class Scheduler:
         self._awake.set()
 
     def halt(self, halted: bool) -> None:
-        """Compute nothing while its process is stopped."""
+        """Compute nothing, or go on."""
         self.hung = halted
+        self._used(0 if halted else len(self.running))
         self._awake.set()
 
     def abort(self, prefix: str = "") -> None:

@@ -225,7 +225,7 @@ class Server:
 
     async def _hang(self) -> None:
         await asyncio.sleep(self.settings.hang_after or 0)
-        self.scheduler.hung = True
+        self.scheduler.halt(True)
 
     async def _exit_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
