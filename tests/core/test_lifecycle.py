@@ -266,8 +266,16 @@ def test_memory_that_does_not_suffice_twice_on_a_free_card_is_given_up() -> None
 def test_a_quarantined_card_is_named() -> None:
     policy = Policy(restart=RestartPolicy(causes={"gpu-fault": Way.QUARANTINE}))
     life = Life(policy).running()
-    assert life.end(Cause.GPU_FAULT) == (Quarantine("gpu-fault: its GPU is set aside"),)
+    assert life.end(Cause.GPU_FAULT) == (Quarantine("gpu-fault of chat-0"),)
     assert life.phase is Phase.FAILED
+    assert life.record.reason == "gpu-fault: its GPU is set aside"
+
+
+def test_a_card_is_set_aside_with_the_words_that_its_worker_ended_with() -> None:
+    policy = Policy(restart=RestartPolicy(causes={"gpu-fault": Way.QUARANTINE}))
+    life = Life(policy).running()
+    evidence = "Xid 79 on GPU 0: GPU has fallen off the bus"
+    assert life.end(Cause.GPU_FAULT, evidence=evidence) == (Quarantine(f"gpu-fault of chat-0: {evidence}"),)
 
 
 def test_the_first_end_of_a_trial_is_final() -> None:

@@ -305,7 +305,8 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         case GiveUp(final=True, reason=reason):
             return Step(msgspec.structs.replace(_to(record, Phase.STOPPED, now), final=True, reason=reason))
         case GiveUp(reason=reason, quarantine=quarantine):
-            effects = (Quarantine(reason),) if quarantine else ()
+            why = f"{end.cause} of {record.name}" + (f": {end.evidence}" if end.evidence else "")
+            effects = (Quarantine(why),) if quarantine else ()
             return Step(_gave_up(record, end, reason, now), effects)
 
 

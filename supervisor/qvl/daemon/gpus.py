@@ -41,8 +41,8 @@ _SEVERITY = {Kind.CARD: Severity.ERROR, Kind.PROGRAM: Severity.WARNING, Kind.NOT
 
 
 class GpuMonitor:
-    """`remembered`: the cards of the last run. `latest` is the newest reading, empty on a host without cards. What is set
-    aside stays so in `store`; faults are told to `journal`."""
+    """`remembered`: the cards of the last run. `latest` is the newest reading, empty on a host without cards. What is
+    set aside is kept in `store`; faults are told to `journal`."""
 
     def __init__(
         self,
