@@ -6,6 +6,7 @@ says what it says itself.
 """
 
 import re
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,10 +24,20 @@ class Sighting(msgspec.Struct, frozen=True):
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_OUTER = re.compile(
+    # What a container's client or a cluster puts before each line, the further ones of a traceback too.
+    r"^(?:(?:(?:INFO|WARNING|ERROR) )?\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)\]? |[\w.-]+-\d+ +\| )"
+)
+_LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _PREFIX = re.compile(
-    r"^(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?(?: (?:DP|PP|ATTN_CP|MOE_DP|TP|EP)\d+)*\] "  # SGLang
-    r"|(?:\([^()]* pid=\d+\) )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (?:\[[^\]]+\] )?"  # vLLM
-    r"|\([^()]* pid=\d+\) |\[rank\d+\]: )"  # vLLM's and PyTorch's tracebacks of a child
+    # SGLang, some versions with level and source
+    rf"^(?:(?:\([^()]* pid=\d+[^()]*\) )?\[(?:\d{{4}}-)?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:\.\d{{3}})?(?: [A-Z][\w.]*)*\] "
+    rf"(?:{_LEVEL} [\w.]+:\d+: )?"
+    # vLLM
+    rf"|(?:\([^()]* pid=\d+[^()]*\) )*{_LEVEL} (?:\d\d-\d\d \d\d:\d\d:\d\d )?(?P<source>\[?[\w./-]+\.py:\d+\]) "
+    rf"|(?:\([^()]* pid=\d+[^()]*\) )*{_LEVEL} \d\d-\d\d \d\d:\d\d:\d\d "
+    # vLLM's and PyTorch's tracebacks of a child
+    r"|(?P<child>\([^()]* pid=\d+[^()]*\) |\[rank\d+\]: ))"
 )
 _SHARDS = re.compile(r"shards: +(?P<percent>\d+)%")
 _CAPTURING = re.compile(r"Captur\w+ (?:batches|CUDA graphs?)\b.*?(?P<percent>\d+)%")
@@ -56,14 +67,31 @@ _NO_WORK = re.compile(
 )
 
 
+class Line(NamedTuple):
+    text: str
+    """The message, without time, rank and colours."""
+    stamped: bool
+    """It has a time stamp of its own: the further lines of a message, such as a traceback's, have none."""
+    source: str | None = None
+    """The place in the code, where each line of a message is stamped and tells it."""
+
+
+def parted(line: str) -> Line:
+    plain = _OUTER.sub("", _ANSI.sub("", line), count=1)
+    prefix = _PREFIX.match(plain)
+    if prefix is None:
+        return Line(plain, stamped=False)
+    return Line(plain[prefix.end() :], stamped=prefix["child"] is None, source=prefix["source"])
+
+
 def without_prefix(line: str) -> str:
     """The message of a line, without time, rank and colours."""
-    return _PREFIX.sub("", _ANSI.sub("", line), count=1)
+    return parted(line).text
 
 
 def starts_record(line: str) -> bool:
-    """Whether a line has a time stamp of its own: the further lines of a message, such as a traceback's, have none."""
-    return _PREFIX.match(_ANSI.sub("", line)) is not None
+    """Whether a line has a time stamp of its own."""
+    return parted(line).stamped
 
 
 def read_line(line: str) -> Sighting | None:
