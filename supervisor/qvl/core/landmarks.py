@@ -26,7 +26,8 @@ class Sighting(msgspec.Struct, frozen=True):
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _OUTER = re.compile(
     # What a container's client or a cluster puts before each line, the further ones of a traceback too.
-    r"^(?:(?:(?:INFO|WARNING|ERROR) )?\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)\]? |[\w.-]+-\d+ +\| )"
+    r"^(?:(?:(?:INFO|WARNING|ERROR) )?\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)\]? "
+    r"|[\w.-]+-\d+ +\| )"
 )
 _LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _PREFIX = re.compile(
