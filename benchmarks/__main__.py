@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import idle, logs, respawn, shim, startup, status
+from benchmarks import idle, logs, respawn, shim, startup, status, tree
 from benchmarks.lab import BenchmarkError, Lab
-from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, PeersMissing, Qvl, Side, install_peers, peers
+from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, SYSTEMD, PeersMissing, Qvl, Side, install_peers, peers
 from benchmarks.report import Section, as_json, describe, machine, markdown, text
 from benchmarks.scale import FULL, QUICK, TINY, Scale
 
 Measure = Callable[[Lab, Sequence[Side], Scale], Section]
 MEASUREMENTS: dict[str, Measure] = {
-    module.NAME: module.measure for module in (respawn, startup, logs, idle, status, shim)
+    module.NAME: module.measure for module in (respawn, tree, startup, logs, idle, status, shim)
 }
 
 
@@ -27,7 +27,7 @@ def main() -> int:
         signal.signal(sig, _leave)  # by way of the lab, which ends what runs
     scale = TINY if options.tiny else QUICK if options.quick else FULL
     sides: list[Side] = [Qvl()]
-    if options.only != [QVL]:
+    if not options.only or {SUPERVISORD, CIRCUS} & set(options.only):
         try:
             sides += peers(install_peers())
         except PeersMissing as error:
@@ -39,7 +39,7 @@ def main() -> int:
         began = time.monotonic()
         _say(f"{name}: …")
         try:
-            with Lab(options.scratch) as lab:
+            with Lab(options.scratch, boxes=not options.only or SYSTEMD in options.only) as lab:
                 sections.append(MEASUREMENTS[name](lab, sides, scale))
             _say(f"{name}: {time.monotonic() - began:.0f} s")
         except BenchmarkError as error:
@@ -57,12 +57,14 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure qvl beside supervisord and circus, which are installed below .cache/ for it.",
-        epilog=f"Measurements: {', '.join(MEASUREMENTS)}; without a name, all of them (about six minutes).",
+        description="Measure qvl beside supervisord and circus, which are installed below .cache/ for it, and systemd.",
+        epilog=f"Measurements: {', '.join(MEASUREMENTS)}; without a name, all of them (about ten minutes).",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="measure only these")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, in less than 90 s")
-    parser.add_argument("--only", action="append", choices=[QVL, SUPERVISORD, CIRCUS], help="leave the others out")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, in about three minutes")
+    parser.add_argument(
+        "--only", action="append", choices=[QVL, SUPERVISORD, CIRCUS, SYSTEMD], help="leave the others out"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the document")
     parser.add_argument("--scratch", type=Path, metavar="DIR", default=Path("/tmp"), help="where to work (/tmp)")

@@ -22,7 +22,7 @@ from types import TracebackType
 
 from qvl.shim import proc
 
-from benchmarks.peers import Fleet, Side
+from benchmarks.peers import PORT, UNLIMITED, Fleet, Side
 
 PROGRAMS = Path(__file__).parent / "programs"
 START_TIMEOUT = 90.0
@@ -194,9 +194,11 @@ class Running:
 class Lab:
     """`with Lab() as lab:` gives a scratch directory; on leaving everything below this process is ended."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, boxes: bool = False) -> None:
         self._scratch_in = scratch
         """Unix sockets lie in it, and their addresses have 107 bytes: a short path."""
+        self.boxes = boxes
+        """Whether a measurement may boot a systemd, which takes root."""
 
     def __enter__(self) -> "Lab":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -229,16 +231,14 @@ class Lab:
         eager: bool = False,
         log_size: int | None = None,
         log_keep: int = 5,
+        stop_seconds: int | None = None,
     ) -> Iterator[Running]:
         """A supervisor whose workers run `program`, a file of `programs/` that gets beacon, port and its arguments."""
         home = self.home()
         beacon = Beacon(home / "beacon")
-        script, *arguments = program
-        interpreter = ("/bin/sh",) if script.endswith(".sh") else (_python(), "-I", "-S")
-        command = (*interpreter, str(PROGRAMS / script), str(beacon.path), "{port}", *arguments)
-        fleet = Fleet(command, free_ports(workers), workers, eager, log_keep=log_keep)
-        if log_size is not None:
-            fleet = Fleet(command, fleet.first_port, workers, eager, log_size, log_keep)
+        command = program_line(program, beacon, PORT)
+        limit = UNLIMITED if log_size is None else log_size
+        fleet = Fleet(command, free_ports(workers), workers, eager, limit, log_keep, stop_seconds)
         try:
             running = Running(home, side, fleet, beacon)
             try:
@@ -293,7 +293,14 @@ def _bound(port: int) -> socket.socket:
     return bound
 
 
-def _python() -> str:
+def program_line(program: tuple[str, ...], beacon: Beacon, port: str) -> tuple[str, ...]:
+    """The command line of a file of `programs/`, which gets beacon, port and its arguments."""
+    script, *arguments = program
+    interpreter = ("/bin/sh",) if script.endswith(".sh") else (python(), "-I", "-S")
+    return (*interpreter, str(PROGRAMS / script), str(beacon.path), port, *arguments)
+
+
+def python() -> str:
     """The interpreter below the virtual environment: workers need the standard library only."""
     return os.path.realpath("/proc/self/exe")
 

@@ -4,6 +4,8 @@ Each has its defaults except where a measurement says otherwise. The peers are i
 environment of their own, so that what they need never meets what we need.
 """
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typing import Protocol
 
 from qvl.shim import logread
 
-QVL, SUPERVISORD, CIRCUS = "qvl", "supervisord", "circus"
+QVL, SUPERVISORD, CIRCUS, SYSTEMD = "qvl", "supervisord", "circus", "systemd"
 VERSIONS = {SUPERVISORD: "4.3.0", CIRCUS: "0.19.0"}
 REQUIREMENTS = tuple(f"{name}=={VERSIONS[side]}" for name, side in (("supervisor", SUPERVISORD), ("circus", CIRCUS)))
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
@@ -37,6 +39,8 @@ class Fleet:
     log_size: int = UNLIMITED
     """Bytes at which a log is rotated."""
     log_keep: int = 5
+    stop_seconds: int | None = None
+    """From SIGTERM to SIGKILL; None: the default."""
 
     @property
     def ports(self) -> range:
@@ -48,6 +52,17 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """How one worker is stopped and asked for, by command lines."""
+
+    stop: tuple[str, ...]
+    """Returns once the supervisor takes it for stopped."""
+    look: tuple[str, ...]
+    pids: Callable[[str], set[int]]
+    """The worker's processes that the supervisor knows of, from what `look` prints."""
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """A supervisor that has been told about a fleet, below one directory."""
 
@@ -56,6 +71,8 @@ class Installation:
     status_json: tuple[str, ...] | None
     logs: Callable[[int], list[Path]]
     """The files that hold the output of the worker with this port, oldest first."""
+    control: Callable[[int], Control]
+    """Of the worker with this port."""
 
 
 class Side(Protocol):
@@ -80,10 +97,12 @@ class Qvl:
             '[profiles.bench]\nengine = "bench"\n'
             f'[pools.w]\nprofile = "bench"\ngpus = "none"\nworkers = {fleet.workers}\nport = {fleet.first_port}\n'
             f"[pools.w.logs]\nmax_size = {fleet.log_size}\nkeep = {fleet.log_keep}\n"
+            + (f"[pools.w.stop]\nterm = {fleet.stop_seconds}\n" if fleet.stop_seconds else "")
             + ("[pools.w.restart]\nbackoff = 0.001\nbackoff_max = 0.001\nmax_restarts = 10000\n" if fleet.eager else "")
         )
         places = ("--config", str(config), "--socket", str(socket), "--state-dir", str(home / "state"))
-        status = (_ours("qvlctl"), "--socket", str(socket), "status")
+        qvlctl = (_ours("qvlctl"), "--socket", str(socket))
+        status = (*qvlctl, "status")
         return Installation(
             daemon=(_ours("qvl-supervisor"), *places, "--log-dir", str(logs)),
             status=status,
@@ -91,14 +110,22 @@ class Qvl:
             logs=lambda port: [
                 Path(segment.path) for segment in logread.segments(logs / f"w-{port - fleet.first_port}")
             ],
+            control=lambda port: Control(
+                (*qvlctl, "stop", f"w-{port - fleet.first_port}"),
+                (*status, f"w-{port - fleet.first_port}", "--json"),
+                lambda text: {worker["pid"] for worker in json.loads(text)["workers"] if worker["pid"]},
+            ),
         )
 
 
 class Supervisord:
-    name = SUPERVISORD
+    def __init__(self, environment: Path, *, whole: bool = False) -> None:
+        """`whole`: ends a worker's process group, as its manual advises for a program that has children."""
+        self.name = f"{SUPERVISORD}, group" if whole else SUPERVISORD
+        self._environment, self._programs, self._whole = environment, environment / "bin", whole
 
-    def __init__(self, environment: Path) -> None:
-        self._programs = environment / "bin"
+    def for_trees(self) -> "Supervisord":
+        return Supervisord(self._environment, whole=True)
 
     def install(self, home: Path, fleet: Fleet) -> Installation:
         config, socket, logs = home / "supervisord.ini", home / "supervisord.sock", home / "log"
@@ -115,21 +142,33 @@ class Supervisord:
             f"process_name = w-%(process_num)d\nnumprocs = {fleet.workers}\nnumprocs_start = {fleet.first_port}\n"
             f"stdout_logfile = {logs}/%(process_num)d.log\nredirect_stderr = true\n"
             f"stdout_logfile_maxbytes = {0 if unlimited else fleet.log_size}\n"
-            f"stdout_logfile_backups = {fleet.log_keep}\n" + ("startsecs = 0\n" if fleet.eager else "")
+            f"stdout_logfile_backups = {fleet.log_keep}\n"
+            + ("startsecs = 0\n" if fleet.eager else "")
+            + (f"stopwaitsecs = {fleet.stop_seconds}\n" if fleet.stop_seconds else "")
+            + ("stopasgroup = true\nkillasgroup = true\n" if self._whole else "")
         )
+        control = (str(self._programs / "supervisorctl"), "-c", str(config))
         return Installation(
             daemon=(str(self._programs / "supervisord"), "-c", str(config)),
-            status=(str(self._programs / "supervisorctl"), "-c", str(config), "status"),
+            status=(*control, "status"),
             status_json=None,
             logs=lambda port: _numbered(logs / f"{port}.log"),
+            control=lambda port: Control(
+                (*control, "stop", f"w:w-{port}"),
+                (*control, "pid", f"w:w-{port}"),
+                lambda text: {int(pid) for pid in re.findall(r"^[1-9]\d*$", text, re.MULTILINE)},
+            ),
         )
 
 
 class Circus:
-    name = CIRCUS
+    def __init__(self, environment: Path, *, whole: bool = False) -> None:
+        """`whole`: signals a worker's children too, where it is asked to stop it."""
+        self.name = f"{CIRCUS}, children" if whole else CIRCUS
+        self._environment, self._programs, self._whole = environment, environment / "bin", whole
 
-    def __init__(self, environment: Path) -> None:
-        self._programs = environment / "bin"
+    def for_trees(self) -> "Circus":
+        return Circus(self._environment, whole=True)
 
     def install(self, home: Path, fleet: Fleet) -> Installation:
         config, endpoint, logs = home / "circus.ini", f"ipc://{home}/circus.sock", home / "log"
@@ -140,6 +179,8 @@ class Circus:
             text += f"check_delay = {CIRCUS_EAGER}\n"
         for port in fleet.ports:
             text += f"[watcher:w-{port}]\ncmd = {fleet.words(str(port))}\nnumprocesses = 1\ncopy_env = true\n"
+            text += f"graceful_timeout = {fleet.stop_seconds}\n" if fleet.stop_seconds else ""
+            text += "stop_children = true\n" if self._whole else ""
             for stream, name in (("stdout", f"{port}.log"), ("stderr", f"{port}.err")):
                 text += f"{stream}_stream.class = FileStream\n{stream}_stream.filename = {logs / name}\n"
                 text += f"{stream}_stream.max_bytes = {limit}\n{stream}_stream.backup_count = {fleet.log_keep}\n"
@@ -150,6 +191,12 @@ class Circus:
             status=(*control, "status"),
             status_json=(*control, "--json", "status"),
             logs=lambda port: _numbered(logs / f"{port}.log"),
+            control=lambda port: Control(
+                # Without --waiting it says "ok" before it has done anything.
+                (*control, "--timeout", "60", "stop", f"w-{port}", "--waiting"),
+                (*control, "--json", "list", f"w-{port}"),
+                lambda text: set(json.loads(text).get("pids", [])),
+            ),
         )
 
 

@@ -22,10 +22,14 @@ class Scale:
     idle_seconds: float
     statuses: int
     shims: int
+    trees: int
+    """Stops, crashes and returns of the supervisor, each with a new tree."""
+    tree_stop: int
+    """Seconds from SIGTERM to SIGKILL, the same for each supervisor."""
     patience: float = 1.0
     """Shortens the waits that let supervisors calm down, for who doesn't look at the figures."""
 
 
-FULL = Scale("full", 16, ((8, 5), (64, 3)), 2, 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24)
-QUICK = Scale("quick", 4, ((8, 2),), 1, 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8)
-TINY = Scale("tiny", 1, ((2, 1),), 1, 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 0.15)
+FULL = Scale("full", 16, ((8, 5), (64, 3)), 2, 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24, 3, 5)
+QUICK = Scale("quick", 4, ((8, 2),), 1, 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8, 1, 5)
+TINY = Scale("tiny", 1, ((2, 1),), 1, 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 1, 1, 0.15)
