@@ -82,6 +82,19 @@ def test_status_with_names_that_leave_no_room() -> None:
     hold("status-cramped", full(render.status(on_the_wire(status), now=NOW)))
 
 
+def test_a_card_that_is_set_aside_says_why_and_how_it_is_used_again() -> None:
+    cards = fleet().gpus[:2]
+    why = "gpu-fault of qwen3-vl-0: Xid 79 on GPU 0: GPU has fallen off the bus"
+    status = replace(fleet(), gpus=(replace(cards[0], health="quarantined", reason=why), cards[1]))
+    doc = on_the_wire(status)
+    hold("gpus-set-aside", full("\n".join(render.gpus(doc["gpus"], width=80))))
+    shown = top(doc, now=NOW)
+    assert "why: " + why in " ".join(shown.split())
+    assert "`qvlctl start` of a worker" in shown
+    del doc["gpus"][0]["reason"]  # a daemon of an older version
+    assert "why:" not in "\n".join(render.gpus(doc["gpus"], width=80))
+
+
 def test_status_of_nothing() -> None:
     status = replace(fleet(), pools=(), workers=(), gpus=())
     hold("status-empty", full(render.status(on_the_wire(status), now=NOW)))

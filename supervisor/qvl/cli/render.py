@@ -215,7 +215,23 @@ def gpus(docs: list[GpuDoc], *, width: int, paint: Paint = plain) -> list[str]:
             ]
         )
     header = ["GPU", "NAME", "MEMORY", "UTIL", "TEMP", "POWER", "HEALTH"]
-    return table.lines(header, rows, right="MEMORY UTIL TEMP POWER", paint=paint)
+    first, *rest = table.lines(header, rows, right="MEMORY UTIL TEMP POWER", paint=paint)
+    lines = [first]
+    for doc, line in zip(docs, rest, strict=True):
+        lines.append(line)
+        lines += unwell(doc, width=width, paint=paint)
+    return lines
+
+
+def unwell(doc: GpuDoc, *, width: int, paint: Paint = plain) -> list[str]:
+    """Why a card isn't used, and how it is used again."""
+    lines = []
+    if reason := doc.get("reason"):
+        lines += note("why", reason, "bad", width=width, paint=paint, indent="    ")
+    if doc["health"] == "quarantined":
+        hint = "once it is well, `qvlctl start` of a worker on it uses it again"
+        lines += note("hint", hint, "", width=width, paint=paint, indent="    ")
+    return lines
 
 
 def note(label: str, text: str, style: str, *, width: int, paint: Paint, indent: str = "") -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from qvl.cli import table
-from qvl.cli.render import PHASE_STYLES, cards, doing, indexes
+from qvl.cli.render import PHASE_STYLES, cards, doing, indexes, unwell
 from qvl.cli.table import Cell
 from qvl.cli.terminal import Paint, plain
 from qvl.cli.units import gibibytes, percent
@@ -22,14 +22,14 @@ BAR = 10
 def top(doc: StatusDoc, *, now: datetime, width: int = 80, paint: Paint = plain) -> str:
     ready = sum(worker["ready"] for worker in doc["workers"])
     lines = [f"{now.astimezone():%H:%M:%S}  {ready} of {len(doc['workers'])} workers ready", ""]
-    lines += gpus(doc["gpus"], paint=paint)
+    lines += gpus(doc["gpus"], width=width, paint=paint)
     if doc["gpus"] and doc["workers"]:
         lines.append("")
     lines += workers(doc["workers"], indexes(doc["gpus"]), now=now, width=width, paint=paint)
     return "\n".join(lines)
 
 
-def gpus(docs: list[GpuDoc], *, paint: Paint = plain) -> list[str]:
+def gpus(docs: list[GpuDoc], *, width: int, paint: Paint = plain) -> list[str]:
     if not docs:
         return []
     rows: list[list[Cell]] = []
@@ -47,7 +47,13 @@ def gpus(docs: list[GpuDoc], *, paint: Paint = plain) -> list[str]:
                 (doc["health"], "" if doc["health"] == "ok" else "bad"),
             ]
         )
-    return table.lines(["GPU", "MEMORY", "UTIL", "TEMP", "POWER", "HEALTH"], rows, right="TEMP POWER", paint=paint)
+    header = ["GPU", "MEMORY", "UTIL", "TEMP", "POWER", "HEALTH"]
+    first, *rest = table.lines(header, rows, right="TEMP POWER", paint=paint)
+    lines = [first]
+    for doc, line in zip(docs, rest, strict=True):
+        lines.append(line)
+        lines += unwell(doc, width=width, paint=paint)
+    return lines
 
 
 def workers(

@@ -114,6 +114,7 @@ class GpuDoc(TypedDict):
     power: float | None
     health: str
     holders: list[HolderDoc]
+    reason: NotRequired[str | None]
 
 
 class StatusDoc(TypedDict):
