@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,6 +74,7 @@ class Box:
         self._target = target
         self._holder: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        self._spawned: list[subprocess.Popen[bytes]] = []
         self.holder = 0
         """The process that keeps the box alive."""
 
@@ -115,6 +117,10 @@ class Box:
         holder, self._holder = self._holder, None
         if holder is not None:
             holder.communicate(timeout=30)
+        while self._spawned:
+            with self._spawned.pop() as program, suppress(BrokenPipeError):  # waits for it: it went with its namespace
+                assert program.stdin is not None
+                program.stdin.close()
 
     def power_off(self, timeout: float = 60) -> None:
         """Shut down in order, as `systemctl poweroff` does, then stop()."""
@@ -154,6 +160,20 @@ class Box:
             said = (done.stdout + done.stderr).decode(errors="replace")
             raise AssertionError(f"in the box, {' '.join(map(str, command))}: exit {done.returncode}\n{said}")
         return done
+
+    def spawn(self, *command: str | Path) -> subprocess.Popen[bytes]:
+        """Start a program inside as root that goes on, to be spoken to by its stdin and stdout.
+
+        It ends with the box, or by itself when its stdin does; a signal to what is returned here would not reach it.
+        """
+        program = subprocess.Popen(
+            ["nsenter", "--target", str(self._pid), "--all", "--", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=ENVIRONMENT,
+        )
+        self._spawned.append(program)
+        return program
 
     def outside(self, path: str) -> Path:
         """Where the machine sees a file of the box, for as long as the box runs; sockets can be connected to."""

@@ -43,9 +43,13 @@ class Daemon(Service):
 
     def __init__(self, box: Box, configuration: str, settings: str = "") -> None:
         super().__init__(box, settings=f"RestartSec=100ms\n{settings}")
-        box.exec("ln", "-sfn", sys.prefix, "/opt/qvl")  # where the unit and README.md have it
+        self._install()
         box.put(configuration, CONFIG)
-        self._client = Client(str(box.outside(SOCKET)))
+        self.client = Client(str(box.outside(SOCKET)))
+
+    def _install(self) -> None:
+        """Have this environment where the unit and README.md have it."""
+        self.box.exec("ln", "-sfn", sys.prefix, "/opt/qvl")
 
     def qvlctl(self, *words: str, check: bool = True) -> CompletedProcess[bytes]:
         """`qvlctl WORDS…` in the box."""
@@ -53,7 +57,7 @@ class Daemon(Service):
 
     def status(self) -> StatusDoc:
         """`qvlctl status --json`, without the start of a program."""
-        return self._client.status()
+        return self.client.status()
 
     def worker(self, name: str) -> WorkerDoc:
         """What the status says of a worker."""
