@@ -1,6 +1,7 @@
 """Busy is not hung, hung is not trusted, and a start that stands still is ended."""
 
 import contextlib
+import http.client
 import os
 import signal
 import sys
@@ -8,8 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from qvl.shim import proc
 
-from tests.blackbox.harness import Daemon, args, command, complete, pool
+from tests.blackbox.harness import Daemon, args, ask, command, complete, listening, pool
 from tests.support import wait_until
 
 WATCHFUL = pool(health={"interval": "0.1s", "deep_interval": "0.3s", "timeout": "0.4s", "failures": 2})
@@ -124,3 +126,57 @@ def test_a_command_engine_that_stops_answering(tmp_path: Path) -> None:
             worker = daemon.ready(not_pid=first["pid"])
         assert worker["last_exit"] is not None
         assert worker["last_exit"]["cause"] == "hang"
+
+
+def scheduler_of(root: int | None) -> int:
+    """The simulated engine's scheduler, a child of its root."""
+    return next(child.pid for child in proc.descendants(root or 0) if child.comm.startswith("sglang::sched"))
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "with requests in flight"])
+def test_a_stopped_scheduler_behind_a_server_that_answers(busy: bool, tmp_path: Path) -> None:
+    with Daemon(tmp_path, args(sim_token_seconds=0.05), WATCHFUL) as daemon:
+        first = daemon.start().ready()
+        client = threading.Thread(target=_complete_or_fail, args=(daemon.port,))
+        if busy:
+            client.start()
+            daemon.until(lambda w: (w["metrics"]["running"] or 0) > 0, "busy")
+        os.kill(scheduler_of(first["pid"]), signal.SIGSTOP)
+        assert ask(daemon.port, "GET", "/v1/models")[0] == 200
+        worker = daemon.ready(not_pid=first["pid"], timeout=30)
+        assert worker["last_exit"] is not None
+        assert worker["last_exit"]["cause"] == "hang"
+        assert "state T" in (worker["last_exit"]["evidence"] or "")
+        if busy:
+            client.join(30)
+
+
+def _complete_or_fail(port: int) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        complete(port, tokens=400)
+
+
+def test_a_stranger_that_takes_the_port_of_a_starting_worker(tmp_path: Path) -> None:
+    with Daemon(tmp_path, args(sim_load_seconds=60)) as daemon:
+        daemon.start().in_phase("starting")
+        with listening(daemon.port):
+            worker = daemon.until(lambda w: w["last_exit"], "the port is lost", timeout=30)
+            assert worker["last_exit"] is not None
+            assert worker["last_exit"]["cause"] == "port-in-use"
+            assert f"pid {os.getpid()}" in (worker["last_exit"]["evidence"] or "")
+            daemon.until(lambda w: f"pid {os.getpid()}" in (w["reason"] or "") and w["phase"] == "releasing", "named")
+            daemon.edit(args(sim_load_seconds=0.1))
+        daemon.ready()
+
+
+def test_a_halted_process_that_goes_on_in_time_is_left_alone(tmp_path: Path) -> None:
+    patient = pool(health={"interval": "0.1s", "deep_interval": "0.3s", "timeout": "5s", "failures": 3})
+    with Daemon(tmp_path, patient) as daemon:
+        first = daemon.start().ready()
+        scheduler = scheduler_of(first["pid"])
+        os.kill(scheduler, signal.SIGSTOP)
+        wait_until(lambda: (found := proc.read(scheduler)) is not None and found.state == "T", 5, "it is stopped")
+        os.kill(scheduler, signal.SIGCONT)
+        assert complete(daemon.port)[0] == 200
+        worker = daemon.worker()
+        assert (worker["pid"], worker["restarts"]) == (first["pid"], 0)

@@ -109,6 +109,13 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class RootEnded:
+    """The root process is gone; the shim ends what it left."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The whole tree is gone (or never came to be)."""
 
@@ -136,6 +143,7 @@ Input = (
     | BecameUnready
     | Condemned
     | Drained
+    | RootEnded
     | Ended
     | DeadlinePassed
 )

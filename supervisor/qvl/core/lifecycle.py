@@ -40,6 +40,7 @@ from qvl.core.inputs import (
     Progressed,
     Quarantine,
     RestartAsked,
+    RootEnded,
     Spawn,
     Spawned,
     StartAsked,
@@ -114,6 +115,8 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
         case Drained():
             if record.phase is Phase.DRAINING:
                 return _terminate(record, spec.policy, now)
+        case RootEnded():
+            return _root_ended(record, now)
         case Ended(exit=end):
             return _ended(record, spec, end, now)
         case DeadlinePassed(kind=kind):
@@ -123,7 +126,9 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
 
 def _is_stale(record: WorkerRecord, event: Input) -> bool:
     match event:
-        case Spawned() | Progressed() | BecameReady() | BecameUnready() | Condemned() | Drained() | Ended():
+        case (
+            Spawned() | Progressed() | BecameReady() | BecameUnready() | Condemned() | Drained() | RootEnded() | Ended()
+        ):
             return event.generation != record.generation or not record.phase.has_process
         case DeadlinePassed(kind=kind):
             return record.deadline is None or record.deadline.kind is not kind
@@ -244,6 +249,7 @@ def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
         process=None,
         launched=None,
         profile=spec.profile,
+        served=False,
         progress=Progress("launch", 0),
     )
     return Step(record, (Spawn(record.generation),))
@@ -258,14 +264,22 @@ def _spawned(record: WorkerRecord) -> Step:
 def _became_ready(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     calm = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
     if record.phase is Phase.STARTING:
-        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, calm), ready=True))
+        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, calm), ready=True, served=True))
     if record.phase is Phase.RUNNING and not record.ready:
         return Step(msgspec.structs.replace(record, ready=True, reason=None, deadline=calm))
     return Step(record)
 
 
+def _root_ended(record: WorkerRecord, now: Instant) -> Step:
+    """From here on there is nobody to ask or to condemn: how it ended is on record, and its shim ends the rest."""
+    if record.phase is Phase.STOPPING:
+        return Step(record)
+    due = Deadline(DeadlineKind.KILL, now.mono + KILL_PATIENCE)
+    stopping = _to(record, Phase.STOPPING, now, due)
+    return Step(msgspec.structs.replace(stopping, reason="its root process has ended, the rest of its tree is ended"))
+
+
 def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> Step:
-    was_ready = record.phase is Phase.RUNNING or (record.phase is Phase.STOPPING and record.verdict is not None)
     previous = record.last_exit
     if record.verdict is not None:
         end = msgspec.structs.replace(end, cause=record.verdict.cause, evidence=record.verdict.evidence)
@@ -291,7 +305,7 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         end,
         streak=record.streak,
         ends=record.ends,
-        was_ready=was_ready,
+        was_ready=record.served,
         repeated=previous is not None and previous.cause is end.cause and record.streak > 1,
         now=now.mono,
         seed=f"{record.name}/{record.generation}",

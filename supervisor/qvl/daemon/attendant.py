@@ -69,7 +69,7 @@ class WorkerAttendant:
         self._prober = Prober(client, self._cards_busy)
         self._gpus = gpus
         self._group = group
-        self.lifeline = Lifeline(supervisor, launcher)
+        self.lifeline = Lifeline(supervisor, launcher, gpus)
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
 
     # ---- effects

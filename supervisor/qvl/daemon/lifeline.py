@@ -11,16 +11,21 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from qvl.core.inputs import Condemned, Ended
+import msgspec
+
+from qvl.core.classify import Finding
+from qvl.core.inputs import Condemned, Ended, RootEnded
+from qvl.core.xid import attribute
 from qvl.daemon import groups
 from qvl.daemon.ending import end_of, kill_leftovers
+from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, remove_tmpdir
 from qvl.daemon.leftovers import sweep
 from qvl.daemon.orphan import Orphan
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Tree, Worker
 from qvl.host.crashpoint import crash_point
-from qvl.model.worker import Cause, Phase, Process, Verdict, WorkerRecord
+from qvl.model.worker import Cause, Exit, Process, Verdict, WorkerRecord
 from qvl.shim import proc
 from qvl.shim.client import ShimError, ShimLink, attach, read_exit
 from qvl.shim.records import Exited, Gone, Lost
@@ -35,9 +40,10 @@ NO_TREE = 0.02
 
 
 class Lifeline:
-    def __init__(self, supervisor: Supervisor, launcher: Launcher) -> None:
+    def __init__(self, supervisor: Supervisor, launcher: Launcher, gpus: GpuMonitor) -> None:
         self._supervisor = supervisor
         self._launcher = launcher
+        self._gpus = gpus
         self._children: set[int] = set()
         """Shims that may be children of this process, also of an earlier run of it."""
 
@@ -51,11 +57,28 @@ class Lifeline:
         if not gone:
             # A shim that says so has seen its whole tree end; where it can't say, we look ourselves.
             seen = await self._outlast(worker, record, process)
-        was_ready = worker.record.phase is Phase.RUNNING
-        end = await asyncio.to_thread(end_of, bundle, record, self._launcher.log_dir(worker.name), was_ready=was_ready)
+        end = await self._end_of(worker, record, bundle)
         await asyncio.to_thread(_put_away, bundle, process, seen)
         crash_point("before an end is told")
         self._supervisor.post(worker.name, Ended(record.generation, end))
+
+    async def _end_of(self, worker: Worker, record: WorkerRecord, bundle: Path) -> Exit:
+        """How it ended: by its log and its exit, then by what its cards say, then with the engine's own advice."""
+        log_dir = self._launcher.log_dir(worker.name)
+        end = await asyncio.to_thread(end_of, bundle, record, log_dir, was_ready=worker.record.served)
+        launched = record.launched
+        if launched is None or record.process is None:
+            return end
+        if launched.gpus and not worker.record.asked:
+            await self._gpus.sample()  # what happened a moment ago may not be read yet
+        faults = self._gpus.faults_of(launched.gpus, record.process.started_mono)
+        found = attribute(Finding(end.cause, end.evidence, end.hint), faults)
+        advice = None
+        if found.evidence is not None:
+            advice = await asyncio.to_thread(
+                self._launcher.driver(launched).advice, launched, found.cause, found.evidence
+            )
+        return msgspec.structs.replace(end, cause=found.cause, evidence=found.evidence, hint=advice or found.hint)
 
     async def signal(self, worker: Worker, send: Callable[[Tree], Awaitable[None]]) -> None:
         """Do something to a worker's tree, as soon as there is a way to."""
@@ -101,6 +124,8 @@ class Lifeline:
         worker.tree = link
         worker.lost_bytes = link.state.lost_bytes
         try:
+            if link.state.exited is not None:
+                self._supervisor.post(worker.name, RootEnded(link.state.generation))
             return link.state.gone or await self._listen(worker, link)
         finally:
             worker.tree = None
@@ -115,7 +140,7 @@ class Lifeline:
                 case Lost(lost_bytes=lost):
                     worker.lost_bytes = lost
                 case Exited():
-                    pass
+                    self._supervisor.post(worker.name, RootEnded(link.state.generation))
         return False
 
     async def _outlast(self, worker: Worker, record: WorkerRecord, process: Process) -> set[int]:

@@ -151,6 +151,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     hint: str | None = None
     deadline: Deadline | None = None
+    served: bool = False
+    """The current or last process was ready once."""
     asked: bool = False
     """The current process was asked to end; whatever its exit code, that end is `requested`."""
     verdict: Verdict | None = None

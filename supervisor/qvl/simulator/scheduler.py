@@ -186,6 +186,8 @@ class Scheduler:
             made += self._produce(request, tokens)
         self._metrics.observe("inter_token_latency_seconds", self._settings.token_seconds / tokens, made)
         self._logged_tokens += made
+        # At each step, not only when one is logged (sglang 0.5.18, metrics_reporter.report_decode_stats).
+        self._metrics.count_rank("realtime_tokens_total", made, ("mode", "decode"))
         if self._steps % max(1, int(self._settings.number("decode_log_interval", 40))) == 0:
             self._log_decode()
         self._sweep()
@@ -243,7 +245,6 @@ class Scheduler:
     def _log_decode(self) -> None:
         now = time.monotonic()
         self.throughput = self._logged_tokens / max(now - self._logged_at, 1e-3)
-        self._metrics.count_rank("realtime_tokens_total", self._logged_tokens, ("mode", "decode"))
         self._logged_at, self._logged_tokens = now, 0
         drafts = "accept len: 2.50, accept rate: 0.50, " if self.speculative else ""
         self._console.log(
