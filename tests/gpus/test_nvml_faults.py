@@ -190,6 +190,8 @@ def test_a_card_that_is_lost_says_so_once_and_is_heard_again_when_it_is_back(hos
     assert host.read() == []
     host.a.tell(XID, 48)
     assert host.read() == [(0, 48)]
+    host.a.errors = {"wait": LOST}
+    assert host.read() == [(0, "the driver has lost it")], "again"
 
 
 @pytest.mark.parametrize("call", ["supported", "register", "wait"])
@@ -284,6 +286,17 @@ def test_a_counter_that_is_not_had_for_a_moment_is_no_error(host: Host) -> None:
     assert host.read() == []
     host.a.errors = {"supported": NOT_SUPPORTED}
     assert host.read() == []
+
+
+def test_a_counter_that_is_had_later_begins_then(host: Host) -> None:
+    mute(host.a, "not asked")
+    host.a.ecc, host.a.rows = 7, (0, 0, 0, 1)
+    host.a.errors |= {"ecc": UNKNOWN, "rows": UNKNOWN}
+    host.read()
+    host.a.errors = {"supported": NOT_SUPPORTED}
+    assert host.read() == []
+    host.a.ecc = 8
+    assert host.read() == [(0, "uncorrectable memory error")]
 
 
 def test_a_card_that_tells_neither_events_nor_counters_is_quiet(host: Host) -> None:

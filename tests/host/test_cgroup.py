@@ -79,6 +79,7 @@ HYBRID = (
         # Outside of our namespace, or mounted by somebody outside of it.
         ("0::/../other\n", UNIFIED, None),
         ("0::/x\n", UNIFIED.replace(" / /sys", " /../.. /sys"), None),
+        ("0::/x\n", UNIFIED.replace(" / /sys/fs/cgroup", " /../.. /mnt/theirs") + UNIFIED, "/sys/fs/cgroup/x"),
         # Version 1 alone.
         ("4:memory:/old\n", HYBRID.rpartition("41 ")[0], None),
         ("4:memory:/old\n", UNIFIED, None),
