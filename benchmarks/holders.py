@@ -1,11 +1,15 @@
 """Supervisors that hold one tree each: a daemon on this machine, or a unit of a systemd in its box."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+
+from qvl.shim import proc
 
 from benchmarks import marks
 from benchmarks.lab import PROGRAMS, START_TIMEOUT, Beacon, BenchmarkError, Lab, Running, Word, program_line, python
@@ -160,13 +164,49 @@ def systemds(lab: Lab, pipes: Path) -> Iterator[Systemds]:
     folder = lab.home() / "box"  # not below what the box sees: it would see its own mounts
     box = Box(folder, visible=[pipes, CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)])
     try:
-        box.start()
+        with _strays_reaped():
+            box.start()
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
         raise BenchmarkError(str(error).strip().splitlines()[0]) from None
     try:
         yield Systemds(box, pipes)
     finally:
-        box.stop()
+        with _strays_reaped():
+            box.stop()
+
+
+@contextlib.contextmanager
+def _strays_reaped() -> Iterator[None]:
+    """Meanwhile take the statuses of processes of a box that are our children.
+
+    One that was entered into a box becomes the lab's, a subreaper's, when its nsenter is killed, as on an interrupt. A
+    pid namespace ends only when each of its processes is reaped (pid_namespaces(7)): a stop would wait for ever.
+    """
+    over = threading.Event()
+
+    def reap() -> None:
+        while not over.wait(0.02):
+            for child in proc.descendants(os.getpid()):
+                if child.ppid == os.getpid() and child.state == "Z" and _is_of_a_box(child.pid):
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(child.pid, os.WNOHANG)
+
+    thread = threading.Thread(target=reap, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_of_a_box(pid: int) -> bool:
+    """Whether it has a pid in a namespace below ours too; then no Popen waits for it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return len(line.split()) > 2
+    return False
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,14 +87,18 @@ def test_each_takes_sigterm_in_its_own_way(tree: Tree) -> None:
 
 
 def test_the_last_end_is_seen_and_that_of_a_newborn_too(tree: Tree) -> None:
+    forker = tree.members()["forker"].pid
     with marks.Watch(tree.mark) as watch:
         for role in ("root", "child", "setsid", "daemon", "deaf", "orphan"):
             tree.signal(role, signal.SIGKILL)
         tree.signal("forker", signal.SIGTERM)
-        wait_until(lambda: set(tree.members()) == {"forker"}, what="the newborn is alone")
-        assert watch.gone_at is None
+        wait_until(lambda: [m.pid for m in marks.members(tree.mark)] not in ([], [forker]), what="there is a newborn")
+        wait_until(lambda: len(marks.members(tree.mark)) == 1, what="the newborn is alone")
+        alone_at = time.monotonic()
         tree.signal("forker", signal.SIGTERM)
-        wait_until(lambda: watch.gone_at, what="the last end is seen")
+        gone_at = wait_until(lambda: watch.gone_at, what="the last end is seen")
+    assert gone_at is not None
+    assert gone_at > alone_at
     assert tree.members() == {}
 
 

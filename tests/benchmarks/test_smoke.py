@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from qvl.shim import proc
 
 from benchmarks import tree
 from benchmarks.__main__ import MEASUREMENTS
@@ -43,6 +44,13 @@ def processes_below(root: Path) -> list[str]:
             if os.fsencode(root) in told:
                 found.append(line.replace(b"\0", b" ").decode(errors="replace"))
     return found
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # gone meanwhile
+        return b""
 
 
 @pytest.fixture
@@ -136,6 +144,28 @@ def test_asked_to_end_it_leaves_nothing(name: str, under_way: Callable[[Path], b
         wait_until(lambda: under_way(scratch), 60, f"{name} is under way")
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM
+    assert list(scratch.iterdir()) == []
+    assert processes_below(scratch) == []
+
+
+@pytest.mark.systemd
+def test_asked_to_end_while_a_box_is_asked_it_ends_at_once(scratch: Path) -> None:
+    missing = missing_prerequisite()
+    require(missing is None, missing or "")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", tree.NAME, "--quick", "--only", SYSTEMD, "--scratch", str(scratch)],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def is_asked() -> bool:
+        return any(command_line(child.pid).startswith(b"systemctl\0stop\0") for child in proc.descendants(process.pid))
+
+    with process:
+        wait_until(is_asked, 60, "a stop that takes five seconds")
+        process.terminate()
+        assert process.wait(25) == 128 + signal.SIGTERM
     assert list(scratch.iterdir()) == []
     assert processes_below(scratch) == []
 
