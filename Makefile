@@ -7,8 +7,10 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # Tests wait on processes more than they compute: two for each core.
 JOBS ?= 4
+# How long `make chaos` goes on.
+MINUTES ?= 2
 
-.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench schema screenshots clean
+.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench chaos schema screenshots clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +54,9 @@ test-all: test test-sglang test-systemd
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+chaos: $(STAMP)  ## faults at random against a fleet: make chaos SEED=1 MINUTES=10; without SEED one is drawn
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed=$(SEED)) --minutes=$(MINUTES)
 
 screenshots: $(STAMP)  ## docs/*.svg, drawn by the interface itself
 	$(BIN)/python -m tools.screenshots
