@@ -287,7 +287,7 @@ def test_the_first_end_of_a_trial_is_final() -> None:
     life.end(Cause.ENGINE_CRASH)
     assert (life.phase, life.record.trial, life.record.reason) == (
         Phase.FAILED,
-        False,
+        True,  # until the transaction has gone back: a daemon that follows must know
         "engine-crash while a change was tried",
     )
 

@@ -25,6 +25,7 @@ MUTE = Observation(answered=False, progress=False, busy=False, detail="no answer
 MUTE_BUT_COMPUTING = Observation(answered=False, progress=False, busy=True, working=True, detail="no answer")
 MUTE_BUT_SERVING = Observation(answered=False, progress=True, busy=True, detail="no answer")
 HALTED = Observation(answered=True, progress=False, busy=False, deep=False, working=True, stopped=True, detail="mute")
+DEAF = Observation(answered=False, progress=False, busy=False, deaf="nothing listens on port 1")
 STRANGER = Observation(answered=True, progress=True, busy=True, deep=True, stranger="port 1 is held by pid 2 (nc, bob)")
 
 
@@ -138,6 +139,14 @@ def test_a_dead_busy_worker_is_found_in_time(policy: HealthPolicy) -> None:
     """Requests are in flight, so that no generation is asked for, and nothing computes."""
     limit = policy.deep_interval + policy.timeout + policy.failures * policy.interval
     found = Server(policy, lambda now: BUSY, 0).condemned_after(limit + 1)
+    assert found is not None
+    assert policy.deep_interval + policy.timeout <= found <= limit + 1e-6
+
+
+@given(POLICIES)
+def test_a_worker_that_listens_no_more_has_the_time_to_end(policy: HealthPolicy) -> None:
+    limit = policy.deep_interval + policy.timeout + policy.failures * policy.interval
+    found = Server(policy, lambda now: DEAF, 0).condemned_after(limit + 1)
     assert found is not None
     assert policy.deep_interval + policy.timeout <= found <= limit + 1e-6
 

@@ -27,6 +27,8 @@ MAX_CONNECTIONS = 512
 """All together; half of the usual limit of 1024 files stays for the daemon's own work."""
 MAX_VIEWERS = 384
 """Of these for peers that may only look, so that they can't keep operators out."""
+STUCK = 0.3
+"""Seconds in which a reader must take something of what is left for it while the daemon ends."""
 _LOOKS = 6
 """Looks at a connection within its patience."""
 
@@ -97,11 +99,17 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def leave(self) -> None:
-        """Close now if idle; else after the answer that is under way."""
-        if self._answering():
-            self.cycle.keep_alive = False
-        else:
+        """Close now if idle; else after the answer that is under way, unless its reader takes none of it."""
+        if not self._answering():
             self.transport.close()
+            return
+        self.cycle.keep_alive = False
+        if (unsent := self.transport.get_write_buffer_size()) > 0:
+            self.loop.call_later(STUCK, self._abort_if_stuck, unsent)
+
+    def _abort_if_stuck(self, unsent: int) -> None:
+        if self.transport.get_write_buffer_size() >= unsent:
+            self.transport.abort()
 
     def abort(self) -> None:
         """Close now, dropping what is unsent."""

@@ -12,8 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from qvl.core.faults import ARGUMENTS_HINT, ASIDES, BEFORE_READY, RULES, Rule, Weight
-from qvl.core.landmarks import starts_record, without_prefix
+from qvl.core.faults import RULES, Rule, Weight
+from qvl.core.faults.ends import TERM
+from qvl.core.faults.host import SHM_HINT
+from qvl.core.faults.setup import ARGUMENTS_HINT, BEFORE_READY, ENVIRONMENT_HINT, RESOLVING
+from qvl.core.remedy import remedy
+from qvl.core.transcript import Message, transcript
 from qvl.model.worker import Cause
 
 
@@ -24,38 +28,16 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 _EVIDENCE_LENGTH = 300
-_LONGEST = 2000
-"""Characters of a line that are looked at: some lines hold a whole request or all arguments."""
 _NEARBY = 40
 """Messages before the first sign of death that may belong to it, in an engine that had served."""
-
-_NOISE = re.compile(
-    r"Ignore import error|\w+Warning: |Warning: WARNING|is not installed|is unavailable|disabled: |nanobind: leaked"
-    r"|leaked (function|instance|type|semaphore|shared_memory)|^server_args=|^Pyspy |coredump|^usage: "
-)
-_REQUEST = re.compile(
-    # What SGLang and uvicorn say of one request: its text, its failure, its echo.
-    r'^(Receive: obj=|Finish: obj=|\[http_server\] Error|ERROR: +Exception in ASGI application|INFO: +\S+ - ")'
-    r'|^\{.*"event": ?"request\.'
-)
-_TRACEBACK = re.compile(
-    r"^(Traceback \(most recent|During handling of the above|The above exception was|\s|$|\+-?[+ ])"
-)
-_EXCEPTION = re.compile(r"^(\w+\.)*\w*(Error|Exception|Interrupt|Timeout|Exit)(: |:?$)")
-_DYING = re.compile(
-    r" hit an exception|Subprocess .* crashed with|died during initialization|Received sigquit"
-    r"|SIG(QUIT|TERM) received|[Ww]atchdog timeout(?!.*soft=True)|Initialization failed\. warmup"
-    r"|^Fatal Python error|^terminate called after|EngineCore (failed|encountered)|WorkerProc failed to start"
-    r"|memory leak detected!"
-)
+_LED_UP = 200
+"""The same in a start, whose processes tell their steps one by one."""
 _OWN_HAND = "kill_process_tree called"
-_RESOLVING = re.compile(r", in (prepare_server_args|from_cli_args|check_server_args|create_engine_config)$")
-
-
-class _Message(msgspec.Struct, frozen=True):
-    text: str
-    head: bool
-    """It has a time stamp: not a further line of a traceback."""
+_WORK = re.compile(r"^(?:Prefill|Decode) batch")
+_ANYTHING = re.compile(r".*")
+_CRASHED = Rule(Cause.ENGINE_CRASH, _ANYTHING, weight=Weight.FIRST)
+_REFUSED = Rule(Cause.BAD_ARGUMENTS, _ANYTHING, ARGUMENTS_HINT, Weight.FIRST, re.compile(RESOLVING))
+_TERMINATED = next(rule for rule in RULES if rule.cause is Cause.KILLED and TERM in rule.pattern.pattern)
 
 
 class _Spoken(NamedTuple):
@@ -67,31 +49,18 @@ class _Spoken(NamedTuple):
 def classify(code: int | None, signal: int | None, lines: Sequence[str], *, was_ready: bool) -> Finding:
     """The cause of an end that was not asked for. `lines`: the last of this run's log, oldest first."""
     code, signal = _unwrapped(code, signal)
-    messages = list(_messages(lines))
-    dying = next((i for i, message in enumerate(messages) if _DYING.search(message.text)), None)
-    if dying is None and signal in (9, 15) and not any(_OWN_HAND in message.text for message in messages):
-        return _by_exit(code, signal, messages)  # from one moment to the next: what it said before is no reason
+    said = transcript(lines, serving=was_ready)
+    dying = next((i for i, message in enumerate(said) if message.dying), None)
+    if dying is None and signal in (9, 15) and not _by_own_hand(said, was_ready=was_ready):
+        return _by_exit(code, signal, said)  # from one moment to the next: what it said before is no reason
     if dying is not None:
         start = dying
     elif was_ready:
-        start = max(0, len(messages) - _NEARBY)
+        start = len(said)
     else:
-        start = _last_traceback(messages)
-    rules = [rule for rule in RULES if not (was_ready and rule.cause in BEFORE_READY)]
-    spoken = list(_spoken(rules, messages))
-    nearest = 0 if not was_ready else start if dying is None else start - _NEARBY
-    after = [found for found in spoken if found.at >= start]
-    before = [found for found in spoken if nearest <= found.at < start and _is_aside(found.rule)]
-    for weight in Weight:
-        found = next((found for found in (*after, *before) if found.rule.weight is weight), None)
-        if found is not None and weight < Weight.CRASH:
-            return Finding(found.rule.cause, _shown(found.match.string), _filled(found.rule.hint, found.match))
-        if not was_ready and weight is Weight.CRASH and (refused := _refused(messages)) is not None:
-            return refused
-        if found is not None:
-            exception = _exception_of(messages, found.at) if weight is Weight.CRASH else None
-            return Finding(found.rule.cause, _shown(exception or found.match.string), found.rule.hint)
-    return _by_exit(code, signal, messages)
+        start = _last_traceback(said)
+    found = _root(said, start, lines, serving=was_ready)
+    return found if found is not None else _by_exit(code, signal, said)
 
 
 def _unwrapped(code: int | None, signal: int | None) -> tuple[int | None, int | None]:
@@ -99,72 +68,97 @@ def _unwrapped(code: int | None, signal: int | None) -> tuple[int | None, int | 
     return (None, code - 128) if code is not None and 128 < code < 160 else (code, signal)
 
 
-def _messages(lines: Sequence[str]) -> Iterator[_Message]:
-    of_request = False
-    for line in lines:
-        text = without_prefix(line[:_LONGEST]).rstrip()
-        head = starts_record(line)
-        if of_request and not head and (_TRACEBACK.search(text) or _EXCEPTION.search(text)):
+def _by_own_hand(said: Sequence[Message], *, was_ready: bool) -> bool:
+    """Whether it killed itself: it says so, or a start's last words are an exception (versions that don't say it)."""
+    last = [message for message in said if not message.text.startswith("Killed")][-3:]
+    return any(_OWN_HAND in message.text for message in said) or (not was_ready and any(m.chain for m in last))
+
+
+def _last_traceback(said: Sequence[Message]) -> int:
+    """Where the last traceback is, with those that it says it came from; 40 messages from the end without one."""
+    last = max((message.chain for message in said), default=0)
+    return next((i for i, m in enumerate(said) if m.chain == last), 0) if last else max(0, len(said) - _NEARBY)
+
+
+def _root(said: Sequence[Message], start: int, lines: Sequence[str], *, serving: bool) -> Finding | None:
+    """What ended it, of all that was said from `start` on and of what led up to that."""
+    if (
+        start < len(said)
+        and re.match(TERM, said[start].text)
+        and (term := _TERMINATED.pattern.search(said[start].text))
+    ):
+        return _finding(said, _Spoken(start, _TERMINATED, term), lines)
+    spoken = [found for found in _spoken(said) if not (serving and found.rule.cause in BEFORE_READY)]
+    after = [found for found in spoken if found.at >= start]
+    before = [found for found in spoken if found.at < start and _leads_to(said, found, start, serving=serving)]
+    lacks = [found for found in after if found.rule.weight is Weight.LACK and not said[found.at].handled]
+    near = [found for found in before if found.at >= start - _NEARBY]
+    firsts = [*_of(Weight.FIRST, near), *_of(Weight.FIRST, after), *_crashes(said, start, after, serving=serving)]
+    candidates = (
+        *_of(Weight.ROOT, after),
+        *lacks,
+        *_of(Weight.ROOT, before),
+        *sorted(firsts, key=lambda found: found.at),
+        *_of(Weight.WARNING, (*near, *after)),
+        *_of(Weight.CRASH, after),
+        *_of(Weight.SIGNAL, after),
+    )
+    return _finding(said, candidates[0], lines) if candidates else None
+
+
+def _spoken(said: Sequence[Message]) -> Iterator[_Spoken]:
+    """What the messages say, by the first row that fits each."""
+    for at, message in enumerate(said):
+        if not message.counts:
             continue
-        of_request = _REQUEST.search(text) is not None
-        if not of_request and text and not _NOISE.search(text):
-            yield _Message(text, head)
-
-
-def _last_traceback(messages: Sequence[_Message]) -> int:
-    """Where the last traceback begins, with those that it says it came from; 40 messages from the end without one."""
-    start = max(0, len(messages) - _NEARBY)
-    for i in range(len(messages) - 1, -1, -1):
-        if messages[i].text.startswith("Traceback (most recent call last)"):
-            start = i
-            if i == 0 or not messages[i - 1].text.startswith(("During handling of", "The above exception was")):
-                break
-    return start
-
-
-def _spoken(rules: Sequence[Rule], messages: Sequence[_Message]) -> Iterator[_Spoken]:
-    """What the messages say, by the first row that fits each. Code that a traceback quotes says nothing."""
-    for at, message in enumerate(messages):
-        if message.text[0].isspace() and "what():" not in message.text:
-            continue
-        for rule in rules:
-            if match := rule.pattern.search(message.text):
+        for rule in RULES:
+            match = rule.pattern.search(message.text)
+            if match and (rule.frames is None or rule.frames.search(message.frames)):
                 yield _Spoken(at, rule, match)
                 break
 
 
-def _is_aside(rule: Rule) -> bool:
-    return rule.cause in ASIDES or rule.weight is Weight.DEATH
+def _of(weight: Weight, spoken: Sequence[_Spoken]) -> list[_Spoken]:
+    return [found for found in spoken if found.rule.weight is weight]
 
 
-def _exception_of(messages: Sequence[_Message], at: int) -> str | None:
-    """The exception that the traceback after the message at `at` ends with, else the next one that is logged."""
-    found: str | None = None
-    for message in messages[at + 1 :]:
-        if message.head and found is not None:
-            break
-        if _EXCEPTION.search(message.text):
-            found = message.text
-    return found
+def _leads_to(said: Sequence[Message], found: _Spoken, start: int, *, serving: bool) -> bool:
+    """Whether words from before the first sign of death may be its reason."""
+    if not found.rule.aside:
+        return False
+    if not serving:
+        # A server without its port goes on for minutes.
+        return found.rule.cause is Cause.PORT_IN_USE or found.at >= start - _LED_UP
+    went_on = said[found.at].bare and any(_WORK.match(message.text) for message in said[found.at : start])
+    return found.at >= start - _NEARBY and not went_on
 
 
-def _refused(messages: Sequence[_Message]) -> Finding | None:
-    """An exception out of the code that resolves the arguments is about them, whatever it says."""
-    at = next((i for i, message in enumerate(messages) if _RESOLVING.search(message.text)), None)
-    if at is None:
-        return None
-    exception = _exception_of(messages, at)
-    return None if exception is None else Finding(Cause.BAD_ARGUMENTS, _shown(exception), ARGUMENTS_HINT)
+def _crashes(said: Sequence[Message], start: int, after: Sequence[_Spoken], *, serving: bool) -> Iterator[_Spoken]:
+    """Tracebacks of the end that no row knows anything about: each is a crash of its own."""
+    known = {said[f.at].chain for f in after if f.rule.weight is not Weight.LACK or not said[f.at].handled}
+    last: dict[int, int] = {m.chain: i for i, m in enumerate(said) if i >= start and m.counts and m.chain not in known}
+    for chain, at in last.items():
+        if chain and (match := _ANYTHING.match(said[at].text)):
+            refused = not serving and _REFUSED.frames is not None and _REFUSED.frames.search(said[at].frames)
+            yield _Spoken(at, _REFUSED if refused else _CRASHED, match)
 
 
-def _by_exit(code: int | None, signal: int | None, messages: Sequence[_Message]) -> Finding:
-    last = next((_shown(message.text) for message in reversed(messages) if _OWN_HAND not in message.text), None)
-    exception = next((_shown(m.text) for m in reversed(messages) if _EXCEPTION.search(m.text)), None)
+def _finding(said: Sequence[Message], found: _Spoken, lines: Sequence[str]) -> Finding:
+    exception = None
+    if found.rule.weight is Weight.CRASH:
+        exception = next((m.text for m in said[found.at + 1 :] if m.counts and m.is_exception), None)
+    hint = remedy(found.rule, found.match, [message.text for message in said[found.at :]], lines)
+    return Finding(found.rule.cause, _shown(exception or found.match.string), hint)
+
+
+def _by_exit(code: int | None, signal: int | None, said: Sequence[Message]) -> Finding:
+    last = next((_shown(message.text) for message in reversed(said) if _OWN_HAND not in message.text), None)
+    exception = next((_shown(m.text) for m in reversed(said) if m.counts and m.is_exception), None)
     if signal == 9:
         hint = "look for the OOM killer in the kernel's log (`journalctl -k -g oom`)"
         return Finding(Cause.KILLED, "killed by signal 9", hint)
     if signal == 7:
-        return Finding(Cause.SHM_FULL, "killed by signal 7 (bus error)", _hint_of(Cause.SHM_FULL))
+        return Finding(Cause.SHM_FULL, "killed by signal 7 (bus error)", SHM_HINT)
     if signal in (4, 6, 8, 11):
         return Finding(Cause.ENGINE_CRASH, last or f"killed by signal {signal}")
     if signal is not None:
@@ -177,18 +171,10 @@ def _by_exit(code: int | None, signal: int | None, messages: Sequence[_Message])
         return Finding(Cause.EXITED, "exited with 0 though nobody asked it to")
     if code in (126, 127):
         # What a shell or env says of a command that it can't run.
-        return Finding(Cause.ENVIRONMENT, last or f"exited with {code}", _hint_of(Cause.ENVIRONMENT))
+        return Finding(Cause.ENVIRONMENT, last or f"exited with {code}", ENVIRONMENT_HINT)
     if exception is not None:
         return Finding(Cause.ENGINE_CRASH, exception)
     return Finding(Cause.UNKNOWN, f"exited with {code}" + (f": {last}" if last else ""))
-
-
-def _hint_of(cause: Cause) -> str | None:
-    return next(rule.hint for rule in RULES if rule.cause is cause)
-
-
-def _filled(hint: str | None, match: re.Match[str]) -> str | None:
-    return hint if hint is None else hint.format(**match.groupdict())
 
 
 def _shown(text: str) -> str:

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from qvl.model.spec import Launch
+from qvl.model.spec import Launch, Policy
 from qvl.model.worker import DeadlineKind, Exit, Process, Progress, Verdict
 
 
@@ -45,6 +45,13 @@ class HoldAsked:
 @dataclass(frozen=True, slots=True)
 class TrialEnded:
     """The transaction committed, or is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Respecified:
+    """Its policy is another than `old`; what runs goes on."""
+
+    old: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,7 @@ Input = (
     | RestartAsked
     | HoldAsked
     | TrialEnded
+    | Respecified
     | Mended
     | GateOpened
     | GateHeld

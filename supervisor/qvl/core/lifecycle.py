@@ -39,6 +39,7 @@ from qvl.core.inputs import (
     Mended,
     Progressed,
     Quarantine,
+    Respecified,
     RestartAsked,
     RootEnded,
     Spawn,
@@ -48,8 +49,8 @@ from qvl.core.inputs import (
     Terminate,
     TrialEnded,
 )
-from qvl.core.restart import GiveUp, RestartIn, decide, within
-from qvl.model.spec import Policy, WorkerSpec
+from qvl.core.restart import GiveUp, RestartIn, decide, way_of, within
+from qvl.model.spec import Policy, Way, WorkerSpec
 from qvl.model.worker import (
     Cause,
     Deadline,
@@ -90,6 +91,8 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
             return _hold_asked(record, spec.policy, now)
         case TrialEnded():
             return Step(msgspec.structs.replace(record, trial=False))
+        case Respecified(old=old):
+            return Step(_moved(record, old, spec.policy))
         case Mended(what=what):
             return _mended(record, what, now)
         case GateOpened():
@@ -247,7 +250,7 @@ def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
         _to(record, Phase.STARTING, now, due),
         generation=record.generation + 1,
         process=None,
-        launched=None,
+        launched=spec.launch,
         profile=spec.profile,
         served=False,
         progress=Progress("launch", 0),
@@ -282,7 +285,7 @@ def _root_ended(record: WorkerRecord, now: Instant) -> Step:
 def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> Step:
     previous = record.last_exit
     if record.verdict is not None:
-        end = msgspec.structs.replace(end, cause=record.verdict.cause, evidence=record.verdict.evidence)
+        end = _condemned_end(record.verdict, end)
     elif record.asked:
         end = msgspec.structs.replace(end, cause=Cause.REQUESTED, evidence=None, hint=None)
     requested = record.asked
@@ -298,7 +301,9 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         ends=(*within(record.ends, spec.policy.restart.window, now.mono), now.mono),
     )
     if record.trial:
-        return Step(_gave_up(record, end, f"{end.cause} while a change was tried", now))
+        # Still a trial: a daemon that follows must know that this is to be taken back.
+        failed = _gave_up(record, end, f"{end.cause} while a change was tried", now)
+        return Step(msgspec.structs.replace(failed, trial=True))
     decision = decide(
         spec.policy.restart,
         spec.launch.engine.kind,
@@ -319,9 +324,22 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         case GiveUp(final=True, reason=reason):
             return Step(msgspec.structs.replace(_to(record, Phase.STOPPED, now), final=True, reason=reason))
         case GiveUp(reason=reason, quarantine=quarantine):
-            why = f"{end.cause} of {record.name}" + (f": {end.evidence}" if end.evidence else "")
-            effects = (Quarantine(why),) if quarantine else ()
-            return Step(_gave_up(record, end, reason, now), effects)
+            return Step(_gave_up(record, end, reason, now), (_quarantine(record, end),) if quarantine else ())
+
+
+def _quarantine(record: WorkerRecord, end: Exit) -> Quarantine:
+    return Quarantine(f"{end.cause} of {record.name}" + (f": {end.evidence}" if end.evidence else ""))
+
+
+_SAYS_NOTHING = frozenset({Cause.KILLED, Cause.UNKNOWN, Cause.EXITED})
+"""What the log and the exit of a process that we have killed come to where neither names a reason."""
+
+
+def _condemned_end(verdict: Verdict, end: Exit) -> Exit:
+    """Of a process that stood still, its own last words are the better reason, where it had any."""
+    if verdict.cause in (Cause.HANG, Cause.START_STALLED) and end.cause not in _SAYS_NOTHING:
+        return end
+    return msgspec.structs.replace(end, cause=verdict.cause, evidence=verdict.evidence, hint=None)
 
 
 def _gave_up(record: WorkerRecord, end: Exit, reason: str, now: Instant) -> WorkerRecord:
@@ -348,6 +366,21 @@ def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind,
             return Step(_to(record, Phase.STOPPED, now))
         case DeadlineKind.RETRY:
             return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
+
+
+def _moved(record: WorkerRecord, old: Policy, new: Policy) -> WorkerRecord:
+    """The armed deadline as the new policy has it: later or earlier by what its duration has changed."""
+    durations = {
+        DeadlineKind.STALL: (old.health.stall_timeout, new.health.stall_timeout),
+        DeadlineKind.CALM: (old.restart.reset_after, new.restart.reset_after),
+        DeadlineKind.DRAIN: (old.stop.drain, new.stop.drain),
+        DeadlineKind.TERM: (old.stop.term, new.stop.term),
+    }
+    due = record.deadline
+    if due is None or due.kind not in durations:
+        return record
+    before, after = durations[due.kind]
+    return msgspec.structs.replace(record, deadline=Deadline(due.kind, due.at + after - before))
 
 
 def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: bool) -> Step:
@@ -385,5 +418,8 @@ def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: boo
             return Step(record, (Drain(record.generation),))
         case Phase.STOPPING:
             return Step(record, (Terminate(record.generation),))
+        case Phase.FAILED if (end := record.last_exit) and way_of(policy.restart, end.cause) is Way.QUARANTINE:
+            # The old daemon may have died before it had set the card aside.
+            return Step(record, (_quarantine(record, end),))
         case _:
             return Step(record)

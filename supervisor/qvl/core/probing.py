@@ -30,7 +30,9 @@ class Observation(msgspec.Struct, frozen=True):
     deep: bool | None = None
     """The newest real generation's outcome since the last sign of life; None where none has ended."""
     stranger: str | None = None
-    """Who listens on its port, where that is not the worker: a process, or nobody."""
+    """Who listens on its port, where that is another process."""
+    deaf: str | None = None
+    """That nobody listens on its port, where that is so: it may be shutting down."""
     stopped: bool = False
     """A process of its tree is halted (state T of proc(5))."""
     working: bool = False
@@ -71,14 +73,18 @@ def judge(health: Health, policy: HealthPolicy, seen: Observation, now: float, *
         ready = seen.answered or bool(seen.deep)
         return Judgement(Health(now, ready=ready), ready, None if ready else seen.detail)
     silent = now - health.moved_at
-    still = seen.busy and silent >= policy.deep_interval + policy.timeout
-    if seen.answered and seen.deep is None and seen.stranger is None and not still:
+    long = silent >= policy.deep_interval + policy.timeout
+    fails = not seen.answered or seen.deep is not None or seen.stranger is not None or seen.deaf is not None
+    if not fails and not (seen.busy and long):
         return Judgement(msgspec.structs.replace(health, strikes=0, ready=True), True)
     strikes = health.strikes + 1
     health = Health(health.moved_at, strikes, ready=False)
-    detail = seen.stranger or seen.detail or f"no progress for {silent:.0f} s with requests in flight"
+    detail = seen.stranger or seen.deaf or seen.detail or f"no progress for {silent:.0f} s with requests in flight"
     if strikes < policy.failures:
         return Judgement(health, False, f"health check failed {strikes}/{policy.failures}: {detail}")
+    if seen.deaf is not None and not long:
+        # A server that ends closes its listener first, and takes seconds for the rest.
+        return Judgement(health, False, detail)
     if seen.working and not seen.stopped and silent < watchdog:
         return Judgement(health, False, f"busy without progress for {silent:.0f} s: {detail}")
     return Judgement(health, False, detail, _verdict(seen, strikes, silent, detail))

@@ -37,6 +37,7 @@ from qvl.daemon.tailer import Pulse, follow_start
 from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
 from qvl.model.event import Change
+from qvl.model.spec import WorkerSpec
 from qvl.model.status import when
 from qvl.model.worker import Exit, Phase, Process, Verdict, WorkerRecord
 
@@ -79,7 +80,7 @@ class WorkerAttendant:
             case CheckGate():
                 worker.run(self._group, "gate", self._gate(worker))
             case Spawn(generation=generation):
-                worker.run(self._group, "spawn", self._spawn(worker, generation))
+                worker.run(self._group, "spawn", self._spawn(worker, worker.spec, generation))
             case Drain(generation=generation):
                 worker.run(self._group, "drain", self._drain(worker, generation))
             case Terminate():
@@ -97,8 +98,7 @@ class WorkerAttendant:
         )
         self._supervisor.post(worker.name, GateOpened())
 
-    async def _spawn(self, worker: Worker, generation: int) -> None:
-        spec = worker.spec
+    async def _spawn(self, worker: Worker, spec: WorkerSpec, generation: int) -> None:
         outcome: Process | Exit
         try:
             bundle = self._supervisor.store.bundle(worker.name)

@@ -101,8 +101,9 @@ def killed_for_memory(process: Process) -> bool:
     return now is not None and now > process.oom_kills
 
 
-def end_of(bundle: Path, record: WorkerRecord, log_dir: Path, *, was_ready: bool) -> Exit:
-    """The end of a record's process, from what its shim wrote down and from the end of its log."""
+def end_of(bundle: Path, record: WorkerRecord, log_dir: Path, *, was_ready: bool, condemned: bool = False) -> Exit:
+    """The end of a record's process, from what its shim wrote down and from the end of its log. Where we have killed it
+    (`condemned`), its exit says nothing, and its log may say all."""
     process = record.process
     written = read_exit(bundle)
     if process is None or written is None or written.generation != record.generation:
@@ -112,7 +113,8 @@ def end_of(bundle: Path, record: WorkerRecord, log_dir: Path, *, was_ready: bool
         lines = last_lines(log_dir, process.log_offset)
     except OSError:
         lines = []
-    found = classify(written.code, written.signal, lines, was_ready=was_ready)
+    code, number = (None, None) if condemned else (written.code, written.signal)
+    found = classify(code, number, lines, was_ready=was_ready)
     if killed_for_memory(process) and found.cause in _MAYBE_MEMORY:
         found = Finding(Cause.OUT_OF_HOST_MEMORY, OOM_KILLED, OOM_HINT)
     return Exit(written.at, found.cause, written.code, written.signal, found.evidence, found.hint)

@@ -1,11 +1,11 @@
 """Start one worker: look before, make its private directory, hand its secrets to the shim alone."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -35,6 +35,7 @@ SPAWNS = 8
 NCCL_PORTS = range(20000, 29000)
 """Where side ports are taken from: below the kernel's ephemeral ports (32768 on), outside every pool's range."""
 
+TMPDIR_NAME = "tmp"
 TMPDIR_LIMIT = 64
 """Engines bind unix sockets below $TMPDIR, and a socket's address has 107 bytes."""
 
@@ -80,7 +81,6 @@ class Launcher:
         if refusal is not None:
             return refused(refusal)
         nccl_port = self._side_port(spec, taken_ports)
-        tmpdir = None
         try:
             key, secret_env = read_secrets(spec.launch)
             tmpdir = _make_tmpdir(bundle)
@@ -95,7 +95,7 @@ class Launcher:
             for folder in (log_dir.parent, log_dir):  # `parents` would make the upper one with the umask's mode
                 folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
-            self._clean_up(spec.name, tmpdir)
+            self._clean_up(spec.name, bundle)
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             return no_start(f"can't prepare the start: {where}", error.errno)
         run = uuid.uuid4().hex
@@ -121,7 +121,7 @@ class Launcher:
                 answer = await launch(bootstrap)
             crash_point("after the shim has answered")
         except ShimError as error:
-            self._clean_up(spec.name, tmpdir)
+            self._clean_up(spec.name, bundle)
             return no_start(error.message, error.errno)
         process = process_of(answer, nccl_port, str(tmpdir), run)
         return msgspec.structs.replace(process, oom_kills=kills)
@@ -137,9 +137,9 @@ class Launcher:
         driver = self.driver(record.launched)
         return drift(record, driver, self._devices(record.launched), self._secrets / record.name)
 
-    def _clean_up(self, name: str, tmpdir: Path | None) -> None:
+    def _clean_up(self, name: str, bundle: Path) -> None:
         self.remove_secrets(name)
-        remove_tmpdir(str(tmpdir or ""))
+        remove_tmpdir(bundle)
 
     def _side_port(self, spec: WorkerSpec, taken: Collection[int]) -> int | None:
         if spec.launch.engine.kind is EngineKind.COMMAND:
@@ -243,17 +243,25 @@ def _missing_secret(spec: Launch) -> Refusal | None:
 
 
 def _make_tmpdir(bundle: Path) -> Path:
-    path = bundle / "tmp"
+    """The private directory of a run: in the bundle, or where that is too long a path, a link to it."""
+    remove_tmpdir(bundle)
+    path = bundle / TMPDIR_NAME
     if len(str(path)) > TMPDIR_LIMIT:
-        return Path(tempfile.mkdtemp(prefix="qvl-", dir="/tmp"))
-    shutil.rmtree(path, ignore_errors=True)
+        link, path = path, Path(f"/tmp/qvl-{uuid.uuid4().hex[:12]}")
+        link.symlink_to(path)  # first, so that whoever finds the bundle finds the directory
     path.mkdir(mode=0o700)
     return path
 
 
-def remove_tmpdir(path: str) -> None:
-    if path:
-        shutil.rmtree(path, ignore_errors=True)
+def remove_tmpdir(bundle: Path) -> None:
+    """Take away what the last run of a bundle kept for itself."""
+    path = bundle / TMPDIR_NAME
+    with contextlib.suppress(OSError):
+        if path.is_symlink():
+            shutil.rmtree(path.readlink(), ignore_errors=True)
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_private(path: Path, content: bytes) -> None:

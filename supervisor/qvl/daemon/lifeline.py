@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import msgspec
 
 from qvl.core.classify import Finding
 from qvl.core.inputs import Condemned, Ended, RootEnded
-from qvl.core.xid import attribute
+from qvl.core.xid import RELEVANT, attribute
 from qvl.daemon import groups
 from qvl.daemon.ending import end_of, kill_leftovers
 from qvl.daemon.gpus import GpuMonitor
@@ -65,13 +66,17 @@ class Lifeline:
     async def _end_of(self, worker: Worker, record: WorkerRecord, bundle: Path) -> Exit:
         """How it ended: by its log and its exit, then by what its cards say, then with the engine's own advice."""
         log_dir = self._launcher.log_dir(worker.name)
-        end = await asyncio.to_thread(end_of, bundle, record, log_dir, was_ready=worker.record.served)
+        now = worker.record
+        end = await asyncio.to_thread(
+            end_of, bundle, record, log_dir, was_ready=now.served, condemned=now.verdict is not None
+        )
         launched = record.launched
         if launched is None or record.process is None:
             return end
-        if launched.gpus and not worker.record.asked:
+        if launched.gpus and not now.asked:
             await self._gpus.sample()  # what happened a moment ago may not be read yet
-        faults = self._gpus.faults_of(launched.gpus, record.process.started_mono)
+        since = max(record.process.started_mono, time.monotonic() - RELEVANT)
+        faults = self._gpus.faults_of(launched.gpus, since)
         found = attribute(Finding(end.cause, end.evidence, end.hint), faults)
         advice = None
         if found.evidence is not None:
@@ -164,7 +169,7 @@ class Lifeline:
 
 def _put_away(bundle: Path, process: Process, seen: set[int]) -> None:
     """Take away what the tree has left on the host. Before its end is told, since a start may follow at once."""
-    remove_tmpdir(process.tmpdir)
+    remove_tmpdir(bundle)
     written = read_exit(bundle)
     if written is not None and written.pid == process.pid:
         seen = seen | set(written.pids)

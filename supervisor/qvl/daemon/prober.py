@@ -12,7 +12,7 @@ import msgspec
 
 from qvl.core.probing import BUSY_CPU, Health, Observation, is_suspect, judge, wants_deep
 from qvl.daemon.engine_client import QUICK, EngineClient
-from qvl.daemon.sight import Activity, Port, activity
+from qvl.daemon.sight import OURS, Activity, Port, activity
 from qvl.daemon.tailer import Pulse
 from qvl.daemon.worker import Worker
 from qvl.engines.base import Surface
@@ -92,11 +92,11 @@ class Prober:
         taken_since: float | None = None
         while True:
             now = time.monotonic()
-            stranger = await asyncio.to_thread(port.stranger) if surface.owned else None
-            taken_since = (taken_since or now) if stranger is not None and "held by" in stranger else None
+            listener = await asyncio.to_thread(port.listener) if surface.owned else OURS
+            taken_since = (taken_since or now) if listener.stranger is not None else None
             if taken_since is not None and now - taken_since >= STRANGER:
-                return Verdict(Cause.PORT_IN_USE, f"{stranger}: it was taken while the worker started")
-            if stranger is None:
+                return Verdict(Cause.PORT_IN_USE, f"{listener.stranger}: it was taken while the worker started")
+            if listener.is_ours:
                 said, policy = said_ready(), worker.spec.policy.health
                 if surface.alive in ("", surface.ready):
                     fine = (await self._client.get(worker, surface.ready, key, policy.timeout))[0]
@@ -168,8 +168,8 @@ class _Watch:
     async def round(self, health: Health, pulse: Pulse) -> Observation:
         """Ask what is to be asked and look where there is reason to."""
         policy, surface = self._worker.spec.policy.health, self._surface
-        stranger = await asyncio.to_thread(self._port.stranger) if self._port is not None else None
-        if stranger is None:
+        listener = await asyncio.to_thread(self._port.listener) if self._port is not None else OURS
+        if listener.is_ours:
             self._cheap.ask(self._ask_cheaply)
             await self._cheap.settle(policy.interval)
         # A server that is too busy to tell its figures is as busy as it was when it told them last.
@@ -178,7 +178,7 @@ class _Watch:
         moved = pulse.beat()
         moved = (old is not None and last is not None and last is not old and progressed(old, last)) or moved
         busy, now = last is not None and last.busy, time.monotonic()
-        if surface.deep and not moved and stranger is None and wants_deep(health, policy, busy=busy, now=now):
+        if surface.deep and not moved and listener.is_ours and wants_deep(health, policy, busy=busy, now=now):
             self._deep.ask(lambda: self._client.get(self._worker, surface.deep, self._key, policy.timeout))
         await self._deep.settle(0)
         look = await asyncio.to_thread(activity, self._root) if is_suspect(health, policy, now=now) else None
@@ -189,10 +189,11 @@ class _Watch:
             progress=moved,
             busy=busy,
             deep=self._deep.outcome,
-            stranger=stranger,
+            stranger=listener.stranger,
+            deaf=listener.nobody,
             stopped=look is not None and look.halted,
             working=share >= BUSY_CPU,
-            detail=stranger or self._cheap.detail or self._deep.detail,
+            detail=self._cheap.detail or self._deep.detail,
         )
 
     def trust(self) -> None:

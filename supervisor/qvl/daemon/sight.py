@@ -16,6 +16,20 @@ HALTED = "T"
 """Stopped by a signal; `t`, being traced, is what a debugger or py-spy makes of it for a moment."""
 
 
+class Listener(NamedTuple):
+    """Who listens on a worker's port, as a sentence where it isn't the worker: another process, or nobody."""
+
+    stranger: str | None = None
+    nobody: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.stranger is None and self.nobody is None
+
+
+OURS = Listener()
+
+
 class Port:
     """The port of one worker. `root`: its root process."""
 
@@ -24,18 +38,18 @@ class Port:
         self._port = port
         self._known: Holding | None = None
 
-    def stranger(self) -> str | None:
-        """Who has the port instead of the worker's tree, as a sentence; None while the tree has it. Looks through
-        /proc unless the last owner still has it: call it in a thread."""
+    def listener(self) -> Listener:
+        """Who listens on the port. Looks through /proc unless the last owner still does: call it in a thread."""
         if self._known is not None and self._known.still():
-            return None
+            return OURS
         inodes = listening_inodes(self._port)
         if not inodes:
-            return f"nothing listens on port {self._port}"
+            return Listener(nobody=f"nothing listens on port {self._port}")
         self._known = next((found for pid in _tree(self._root) if (found := holding(pid, inodes)) is not None), None)
         if self._known is not None:
-            return None
-        return f"port {self._port} is held by {holder(self._port) or 'another process'}, not by this worker"
+            return OURS
+        other = holder(self._port) or "another process"
+        return Listener(stranger=f"port {self._port} is held by {other}, not by this worker")
 
 
 class Activity(NamedTuple):

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from qvl.core.inputs import HoldAsked, Mended, RestartAsked, TrialEnded
+from qvl.core.inputs import HoldAsked, Mended, Respecified, RestartAsked, TrialEnded
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Worker
 from qvl.model.plan import Action, PlanStep
@@ -193,8 +193,9 @@ def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> Non
     """A new specification that needs no new process."""
     if worker.spec == spec:
         return
-    worker.spec = spec
+    old, worker.spec = worker.spec.policy, spec
     supervisor.attendant.respecified(worker)
+    supervisor.feed(worker.name, Respecified(old))
     supervisor.feed(worker.name, Mended("its configuration changed"))
     supervisor.tell(worker)
 

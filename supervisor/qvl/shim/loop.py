@@ -102,7 +102,11 @@ class Shim:
         self._server.close()
 
     def abandon(self) -> None:
-        """End the worker: the daemon that wanted it did not wait for the answer, and may believe that none runs."""
+        """End the worker: the daemon that wanted it did not wait for the answer, and may believe that none runs. So
+        there was no start: a record of one would count its end as the worker's failure."""
+        self._keeper.forget(wire.RECORD_NAME)
+        if os.path.lexists(wire.RECORD_NAME):
+            os.unlink(wire.RECORD_NAME)
         self._tree.end(time.monotonic(), grace=0)
 
     def _spawn(self, umask: int) -> int:
