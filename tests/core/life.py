@@ -12,7 +12,8 @@ from qvl.core.inputs import (
     Spawned,
     StartAsked,
 )
-from qvl.core.lifecycle import resume, step
+from qvl.core.lifecycle import step
+from qvl.core.resume import resume
 from qvl.model.spec import (
     Engine,
     EngineKind,

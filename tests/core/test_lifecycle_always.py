@@ -32,8 +32,9 @@ from qvl.core.inputs import (
     Terminate,
     TrialEnded,
 )
-from qvl.core.lifecycle import Step, resume, step
+from qvl.core.lifecycle import Step, step
 from qvl.core.restart import way_of
+from qvl.core.resume import resume
 from qvl.model.spec import (
     EngineKind,
     Policy,

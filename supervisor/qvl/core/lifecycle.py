@@ -49,8 +49,8 @@ from qvl.core.inputs import (
     Terminate,
     TrialEnded,
 )
-from qvl.core.restart import GiveUp, RestartIn, decide, way_of, within
-from qvl.model.spec import Policy, Way, WorkerSpec
+from qvl.core.restart import GiveUp, RestartIn, decide, within
+from qvl.model.spec import Policy, WorkerSpec
 from qvl.model.worker import (
     Cause,
     Deadline,
@@ -139,7 +139,7 @@ def _is_stale(record: WorkerRecord, event: Input) -> bool:
             return False
 
 
-def _to(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | None = None) -> WorkerRecord:
+def enter(record: WorkerRecord, phase: Phase, now: Instant, deadline: Deadline | None = None) -> WorkerRecord:
     """Enter `phase`. What belongs to the old phase (its deadline, progress, sentence) stays behind."""
     since = record.since if record.phase is phase else now.wall
     return msgspec.structs.replace(
@@ -152,16 +152,16 @@ def _afresh(record: WorkerRecord) -> WorkerRecord:
     return msgspec.structs.replace(record, restarts=0, streak=0, ends=(), final=False, held=False)
 
 
-def _begin(record: WorkerRecord, now: Instant) -> Step:
+def begin(record: WorkerRecord, now: Instant) -> Step:
     """The way to a process leads through the gate."""
     record = msgspec.structs.replace(record, wanted=Wanted.UP, asked=False, verdict=None, final=False, held=False)
-    return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
+    return Step(enter(record, Phase.RELEASING, now), (CheckGate(),))
 
 
 def _start_asked(record: WorkerRecord, now: Instant) -> Step:
     match record.phase:
         case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED:
-            return _begin(_afresh(record), now)
+            return begin(_afresh(record), now)
         case Phase.RELEASING:
             return Step(_afresh(msgspec.structs.replace(record, wanted=Wanted.UP, deadline=None)), (CheckGate(),))
         case _:
@@ -174,7 +174,7 @@ def _stop_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
         case Phase.STOPPED | Phase.DRAINING | Phase.STOPPING:
             return Step(record)
         case Phase.RELEASING | Phase.BACKOFF | Phase.FAILED:
-            return Step(_to(record, Phase.STOPPED, now))
+            return Step(enter(record, Phase.STOPPED, now))
         case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
             return _let_go(record, policy, now)
 
@@ -183,7 +183,7 @@ def _restart_asked(record: WorkerRecord, policy: Policy, now: Instant, *, trial:
     record = msgspec.structs.replace(_afresh(record), wanted=Wanted.UP, trial=trial or record.trial)
     match record.phase:
         case Phase.STOPPED | Phase.BACKOFF | Phase.FAILED | Phase.RELEASING:
-            return _begin(record, now)
+            return begin(record, now)
         case Phase.DRAINING | Phase.STOPPING:
             # Also one that is being killed by our own verdict: what was asked since is not its failure.
             return Step(msgspec.structs.replace(record, asked=True))
@@ -197,7 +197,7 @@ def _hold_asked(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
         case Phase.STOPPED | Phase.FAILED | Phase.DRAINING | Phase.STOPPING:
             return Step(record)
         case Phase.RELEASING | Phase.BACKOFF:
-            return Step(_to(record, Phase.STOPPED, now))
+            return Step(enter(record, Phase.STOPPED, now))
         case Phase.STARTING | Phase.RUNNING | Phase.PARKED:
             return _let_go(record, policy, now)
 
@@ -211,7 +211,7 @@ def _wind_down(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     """A serving process finishes its requests first."""
     if record.phase is Phase.RUNNING and policy.stop.drain > 0:
         due = Deadline(DeadlineKind.DRAIN, now.mono + policy.stop.drain)
-        draining = _to(record, Phase.DRAINING, now, due)
+        draining = enter(record, Phase.DRAINING, now, due)
         # SGLang goes on accepting while it drains, and nothing in front of it sends them elsewhere.
         reason = f"waits up to {policy.stop.drain:g} s for requests in flight; new ones still reach it"
         return Step(msgspec.structs.replace(draining, reason=reason), (Drain(record.generation),))
@@ -220,7 +220,7 @@ def _wind_down(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
 
 def _terminate(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     due = Deadline(DeadlineKind.TERM, now.mono + policy.stop.term)
-    return Step(_to(record, Phase.STOPPING, now, due), (Terminate(record.generation),))
+    return Step(enter(record, Phase.STOPPING, now, due), (Terminate(record.generation),))
 
 
 def _condemn(record: WorkerRecord, policy: Policy, verdict: Verdict, now: Instant, *, gently: bool = False) -> Step:
@@ -230,13 +230,13 @@ def _condemn(record: WorkerRecord, policy: Policy, verdict: Verdict, now: Instan
 
 def _kill(record: WorkerRecord, why: str, now: Instant) -> Step:
     due = Deadline(DeadlineKind.KILL, now.mono + KILL_PATIENCE)
-    killed = record if record.phase is Phase.STOPPING else _to(record, Phase.STOPPING, now)
+    killed = record if record.phase is Phase.STOPPING else enter(record, Phase.STOPPING, now)
     return Step(msgspec.structs.replace(killed, deadline=due, reason=why), (Kill(record.generation),))
 
 
 def _mended(record: WorkerRecord, what: str, now: Instant) -> Step:
     if record.wanted is Wanted.UP and not record.held and record.phase in (Phase.FAILED, Phase.BACKOFF):
-        return _begin(msgspec.structs.replace(_afresh(record), restarts=record.restarts), now)
+        return begin(msgspec.structs.replace(_afresh(record), restarts=record.restarts), now)
     return Step(record)
 
 
@@ -244,10 +244,10 @@ def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
     if record.phase is not Phase.RELEASING:
         return Step(record)
     if record.wanted is Wanted.DOWN or record.held:
-        return Step(_to(record, Phase.STOPPED, now))
+        return Step(enter(record, Phase.STOPPED, now))
     due = Deadline(DeadlineKind.STALL, now.mono + spec.policy.health.stall_timeout)
     record = msgspec.structs.replace(
-        _to(record, Phase.STARTING, now, due),
+        enter(record, Phase.STARTING, now, due),
         generation=record.generation + 1,
         process=None,
         launched=spec.launch,
@@ -267,7 +267,7 @@ def _spawned(record: WorkerRecord) -> Step:
 def _became_ready(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     calm = Deadline(DeadlineKind.CALM, now.mono + policy.restart.reset_after)
     if record.phase is Phase.STARTING:
-        return Step(msgspec.structs.replace(_to(record, Phase.RUNNING, now, calm), ready=True, served=True))
+        return Step(msgspec.structs.replace(enter(record, Phase.RUNNING, now, calm), ready=True, served=True))
     if record.phase is Phase.RUNNING and not record.ready:
         return Step(msgspec.structs.replace(record, ready=True, reason=None, deadline=calm))
     return Step(record)
@@ -278,7 +278,7 @@ def _root_ended(record: WorkerRecord, now: Instant) -> Step:
     if record.phase is Phase.STOPPING:
         return Step(record)
     due = Deadline(DeadlineKind.KILL, now.mono + KILL_PATIENCE)
-    stopping = _to(record, Phase.STOPPING, now, due)
+    stopping = enter(record, Phase.STOPPING, now, due)
     return Step(msgspec.structs.replace(stopping, reason="its root process has ended, the rest of its tree is ended"))
 
 
@@ -293,7 +293,7 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
     stays_down = record.wanted is Wanted.DOWN or record.held
     if requested or stays_down:
         due = Deadline(DeadlineKind.RELEASE, now.mono + RELEASE_PATIENCE) if stays_down else None
-        return Step(_to(record, Phase.RELEASING, now, due), (CheckGate(),))
+        return Step(enter(record, Phase.RELEASING, now, due), (CheckGate(),))
     record = msgspec.structs.replace(
         record,
         restarts=record.restarts + 1,
@@ -319,15 +319,16 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
         case RestartIn(delay=delay):
             due = Deadline(DeadlineKind.RETRY, now.mono + delay)
             reason = end.cause.value if end.evidence is None else f"{end.cause}: {end.evidence}"
-            waiting = _to(record, Phase.BACKOFF, now, due)
+            waiting = enter(record, Phase.BACKOFF, now, due)
             return Step(msgspec.structs.replace(waiting, reason=reason, hint=end.hint))
         case GiveUp(final=True, reason=reason):
-            return Step(msgspec.structs.replace(_to(record, Phase.STOPPED, now), final=True, reason=reason))
+            return Step(msgspec.structs.replace(enter(record, Phase.STOPPED, now), final=True, reason=reason))
         case GiveUp(reason=reason, quarantine=quarantine):
-            return Step(_gave_up(record, end, reason, now), (_quarantine(record, end),) if quarantine else ())
+            return Step(_gave_up(record, end, reason, now), (quarantine_of(record, end),) if quarantine else ())
 
 
-def _quarantine(record: WorkerRecord, end: Exit) -> Quarantine:
+def quarantine_of(record: WorkerRecord, end: Exit) -> Quarantine:
+    """The order to set the worker's cards aside, with the words that people will see at them."""
     return Quarantine(f"{end.cause} of {record.name}" + (f": {end.evidence}" if end.evidence else ""))
 
 
@@ -345,7 +346,7 @@ def _condemned_end(verdict: Verdict, end: Exit) -> Exit:
 def _gave_up(record: WorkerRecord, end: Exit, reason: str, now: Instant) -> WorkerRecord:
     if end.evidence:
         reason = f"{reason} ({end.evidence})"
-    return msgspec.structs.replace(_to(record, Phase.FAILED, now), reason=reason, hint=end.hint, trial=False)
+    return msgspec.structs.replace(enter(record, Phase.FAILED, now), reason=reason, hint=end.hint, trial=False)
 
 
 def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind, now: Instant) -> Step:
@@ -363,9 +364,9 @@ def _deadline_passed(record: WorkerRecord, spec: WorkerSpec, kind: DeadlineKind,
         case DeadlineKind.KILL:
             return _kill(record, "a process of it outlives SIGKILL: it hangs in the kernel", now)
         case DeadlineKind.RELEASE:
-            return Step(_to(record, Phase.STOPPED, now))
+            return Step(enter(record, Phase.STOPPED, now))
         case DeadlineKind.RETRY:
-            return Step(_to(record, Phase.RELEASING, now), (CheckGate(),))
+            return Step(enter(record, Phase.RELEASING, now), (CheckGate(),))
 
 
 def _moved(record: WorkerRecord, old: Policy, new: Policy) -> WorkerRecord:
@@ -381,45 +382,3 @@ def _moved(record: WorkerRecord, old: Policy, new: Policy) -> WorkerRecord:
         return record
     before, after = durations[due.kind]
     return msgspec.structs.replace(record, deadline=Deadline(due.kind, due.at + after - before))
-
-
-def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: bool) -> Step:
-    """What a new daemon does with a worker it finds: go on where the old one was.
-
-    Deadlines are of this boot; after a reboot no process lives, a backoff is due at once and old ends don't count.
-    """
-    record = msgspec.structs.replace(record, held=False)
-    if not same_boot:
-        if record.phase.has_process or record.phase is Phase.RELEASING:
-            record = _to(record, Phase.STOPPED, now)
-            record = msgspec.structs.replace(record, process=None, launched=None, asked=False, verdict=None)
-        record = msgspec.structs.replace(record, ends=(), streak=0, final=False)
-        if record.phase in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and record.wanted is Wanted.UP:
-            return _begin(record, now)
-    match record.phase:
-        case Phase.STOPPED if record.wanted is Wanted.UP and not record.final:
-            return _begin(record, now)
-        case Phase.RELEASING if record.wanted is Wanted.UP:
-            # It may have been held by a transaction that the old daemon took with it.
-            return _begin(record, now)
-        case Phase.RELEASING:
-            return Step(record, (CheckGate(),))
-        case Phase.STARTING | Phase.DRAINING | Phase.STOPPING if record.process is None:
-            # The old daemon died between its decision to start and the start: there is nothing to end.
-            if record.wanted is Wanted.UP:
-                return _begin(record, now)
-            record = msgspec.structs.replace(record, asked=False, verdict=None)
-            return Step(_to(record, Phase.STOPPED, now))
-        case Phase.STARTING:
-            # Nobody watched its progress meanwhile.
-            due = Deadline(DeadlineKind.STALL, now.mono + policy.health.stall_timeout)
-            return Step(msgspec.structs.replace(record, deadline=due))
-        case Phase.DRAINING:
-            return Step(record, (Drain(record.generation),))
-        case Phase.STOPPING:
-            return Step(record, (Terminate(record.generation),))
-        case Phase.FAILED if (end := record.last_exit) and way_of(policy.restart, end.cause) is Way.QUARANTINE:
-            # The old daemon may have died before it had set the card aside.
-            return Step(record, (_quarantine(record, end),))
-        case _:
-            return Step(record)

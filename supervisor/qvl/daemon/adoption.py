@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qvl.core.lifecycle import resume
+from qvl.core.resume import resume
 from qvl.daemon import clock
 from qvl.daemon.ending import RUN, variable
 from qvl.daemon.launcher import process_of
