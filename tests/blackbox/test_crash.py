@@ -1,5 +1,6 @@
 """The daemon, shims and workers die without a word, one by one and together. What was goes on."""
 
+import concurrent.futures
 import datetime
 import os
 import re
@@ -298,3 +299,20 @@ def test_configuration_state_that_can_not_be_read(name: str, tmp_path: Path) -> 
         (daemon.state / name).write_bytes(b'{"version": 9, "')
         daemon.start()
         assert daemon.ready()["pid"] == pid
+
+
+def test_a_worker_whose_shim_is_killed_finishes_what_is_in_flight(tmp_path: Path) -> None:
+    patient = pool(stop={"drain": "20s", "term": "5s"})
+    with Daemon(tmp_path, args(sim_token_seconds=0.05), patient) as daemon:
+        first = daemon.start().ready()
+        with concurrent.futures.ThreadPoolExecutor(1) as client:
+            answer = client.submit(complete, daemon.port, None, 40)
+            daemon.until(lambda w: (w["metrics"]["running"] or 0) > 0, "busy")
+            os.kill(daemon.shim_pid(), signal.SIGKILL)
+            daemon.in_phase("draining")
+            assert answer.result(30)[0] == 200
+        second = daemon.ready(not_pid=first["pid"])
+        assert (second["restarts"], daemon.spawns()) == (1, 2)
+        assert second["last_exit"] is not None
+        assert second["last_exit"]["cause"] == "killed"
+        assert "its shim" in (second["last_exit"]["evidence"] or "")

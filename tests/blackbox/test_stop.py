@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from qvl.shim import proc
 
-from tests.blackbox.harness import Daemon, args, ask, complete, merged, pool
+from tests.blackbox.harness import Daemon, args, ask, command, complete, merged, pool
 from tests.support import wait_until
 
 STUBBORN = merged(args(sim_children=3, sim_ignore_sigterm=True), pool(stop={"drain": "0s", "term": "1s"}))
@@ -189,3 +190,35 @@ def test_a_worker_says_who_it_is(tmp_path: Path) -> None:
 
 def _record(daemon: Daemon) -> bytes:
     return (daemon.state / "workers" / "chat-0" / "record.json").read_bytes()
+
+
+def test_shared_memory_that_a_killed_tree_has_left_is_swept_and_no_other(tmp_path: Path) -> None:
+    """A child's file too, and also where the shim was killed with the rest."""
+    program = ": > /dev/shm/sgl_shm_mm_$$_blackbox; sh -c ': > /dev/shm/multi_tokenizer_args_$$; exec sleep 600' & wait"
+    with subprocess.Popen(["true"]) as stranger:
+        stranger.wait()
+    theirs = Path(f"/dev/shm/sgl_shm_mm_{stranger.pid}_blackbox")
+    theirs.touch()
+    try:
+        with Daemon(tmp_path, command(program)) as daemon:
+            first = daemon.start().ready()
+            child = next(found.pid for found in proc.descendants(first["pid"] or 0))
+            left = [
+                Path(f"/dev/shm/sgl_shm_mm_{first['pid']}_blackbox"),
+                Path(f"/dev/shm/multi_tokenizer_args_{child}"),
+            ]
+            assert all(path.exists() for path in left)
+            os.kill(first["pid"] or 0, signal.SIGKILL)
+            second = daemon.ready(not_pid=first["pid"])
+            assert not any(path.exists() for path in left)
+            left = [Path(f"/dev/shm/sgl_shm_mm_{second['pid']}_blackbox")]
+            assert left[0].exists()
+            os.kill(daemon.shim_pid(), signal.SIGKILL)
+            third = daemon.ready(not_pid=second["pid"])
+            assert not left[0].exists()
+            daemon.client.act("stop", "chat-0", pool=False)
+            daemon.in_phase("stopped")
+            assert not list(Path("/dev/shm").glob(f"*_{third['pid']}*"))
+        assert theirs.exists()
+    finally:
+        theirs.unlink()

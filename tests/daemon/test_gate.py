@@ -204,3 +204,31 @@ def test_what_lasts_is_told_once_and_what_a_worker_leaves_behind_is_not() -> Non
     long, short = asyncio.run(scenario())
     assert long == ["GPU 0 is held by pid 4242 (python, ann, 20480 MiB)"]
     assert short == []
+
+
+def test_a_card_is_free_once_it_is_back_at_its_level_and_no_sibling_is_on_it() -> None:
+    async def scenario() -> tuple[list[str], dict[int, int]]:
+        cards = Cards(card(used=GIB + (600 << 20)))
+        siblings = iter(["GPU 0 is held by worker old-0, which is stopping", None])
+        gpus = GpuMonitor(cards)
+        await gpus.open()
+        said: list[str] = []
+
+        def held(reason: str) -> None:
+            said.append(reason)
+            cards.samples = (card(used=GIB + (500 << 20)),)
+
+        try:
+            level = await wait_until_free(
+                launch(free_port(), 0), gpus, held, sibling=lambda: next(siblings), level={0: GIB}
+            )
+        finally:
+            gpus.close()
+        return said, level
+
+    said, level = asyncio.run(scenario())
+    assert said == [
+        "GPU 0 has 1624 MiB in use, 1024 MiB before the last start",
+        "GPU 0 is held by worker old-0, which is stopping",
+    ]
+    assert level == {0: GIB + (500 << 20)}

@@ -37,7 +37,7 @@ from qvl.daemon.tailer import Pulse, follow_start
 from qvl.daemon.worker import NO_METRICS, Worker
 from qvl.engines.base import Surface
 from qvl.model.event import Change
-from qvl.model.spec import WorkerSpec
+from qvl.model.spec import Launch, WorkerSpec
 from qvl.model.status import when
 from qvl.model.worker import Exit, Phase, Process, Verdict, WorkerRecord
 
@@ -93,10 +93,27 @@ class WorkerAttendant:
                 self._gpus.set_aside(worker.spec.launch.gpus, why)
 
     async def _gate(self, worker: Worker) -> None:
-        await wait_until_free(
-            worker.spec.launch, self._gpus, lambda by: self._supervisor.post(worker.name, GateHeld(by))
+        worker.level = await wait_until_free(
+            worker.spec.launch,
+            self._gpus,
+            lambda by: self._supervisor.post(worker.name, GateHeld(by)),
+            sibling=lambda: self._sibling(worker),
+            level=worker.level,
         )
         self._supervisor.post(worker.name, GateOpened())
+
+    def _sibling(self, worker: Worker) -> str | None:
+        """Another worker that is on a card of this one: one that is no longer configured, say, and still ends."""
+        mine = self._cards(worker.spec.launch)
+        for other in self._supervisor.workers.values():
+            alive = other is not worker and other.record.phase.has_process and other.record.phase is not Phase.PARKED
+            if alive and (shared := mine & self._cards(other.record.launched or other.spec.launch)):
+                return f"GPU {min(shared)} is held by worker {other.name}, which is {other.record.phase}"
+        return None
+
+    def _cards(self, launch: Launch) -> set[int]:
+        """The indexes of a worker's cards."""
+        return {card.index for gpu in launch.gpus if (card := self._gpus.resolve(gpu)) is not None}
 
     async def _spawn(self, worker: Worker, spec: WorkerSpec, generation: int) -> None:
         outcome: Process | Exit
@@ -184,7 +201,7 @@ class WorkerAttendant:
         return start.step == STEPS[-1] and start.fraction == 1.0
 
     async def _cards_busy(self, worker: Worker) -> bool:
-        cards = {card.index for gpu in worker.spec.launch.gpus if (card := self._gpus.resolve(gpu)) is not None}
+        cards = self._cards(worker.spec.launch)
         if not cards:
             return False
         return any((s.utilization or 0) >= BUSY_CARD for s in await self._gpus.sample() if s.index in cards)

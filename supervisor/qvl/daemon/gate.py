@@ -1,7 +1,11 @@
-"""The gate before every start: the GPUs' memory must be free and the port too, and what holds them is named."""
+"""The gate before every start: the GPUs' memory must be free and the port too, and what holds them is named.
+
+A card is free when no process of somebody else holds much of it, no other worker of ours is on it, and what it has in
+use is back at the level from before the last start; the last for a while only, since others may have come meanwhile.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from qvl.daemon.gpus import GpuMonitor
 from qvl.host.ports import holder, is_free
@@ -14,6 +18,12 @@ TOLERATED = 1 << 30
 SILENT = 2 << 30
 """Bytes in use without a process to name: drivers reserve about half a GiB, and containers hide their pids."""
 
+SLACK = 512 << 20
+"""Bytes that a card may have more in use than before the last start."""
+
+LEVEL_PATIENCE = 30.0
+"""Seconds that a start waits for that level."""
+
 SETTLING = 1.0
 """Seconds in which an obstacle is taken for what the last process leaves behind, and is no news."""
 
@@ -21,17 +31,47 @@ QUICK, SLOW = 0.1, 1.0
 """Seconds between looks: soon at first, since a killed engine's memory comes back after 1 to 3 s, then calmly."""
 
 
-async def wait_until_free(launch: Launch, gpus: GpuMonitor, held: Callable[[str], None]) -> None:
-    """Return once a worker may start; meanwhile call `held` with each new reason that lasts."""
+async def wait_until_free(
+    launch: Launch,
+    gpus: GpuMonitor,
+    held: Callable[[str], None],
+    *,
+    sibling: Callable[[], str | None] = lambda: None,
+    level: Mapping[int, int] | None = None,
+) -> dict[int, int]:
+    """Return once a worker may start; meanwhile call `held` with each new reason that lasts.
+
+    `sibling` says which other worker is on one of its cards; `level` are the bytes that each card, by index, had in use
+    before the last start. What they have in use now is returned.
+    """
     said = None
     pause = QUICK
     began = asyncio.get_running_loop().time()
-    while (reason := await obstacle(launch, gpus)) is not None:
+    while (
+        reason := await obstacle(launch, gpus)
+        or (above(launch, gpus, level or {}) if asyncio.get_running_loop().time() - began < LEVEL_PATIENCE else None)
+        or sibling()  # last: between its answer and the opening of the gate nothing else has a turn
+    ) is not None:
         if reason != said and asyncio.get_running_loop().time() - began >= SETTLING:
             held(reason)
             said = reason
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, SLOW)
+    return {sample.index: sample.memory_used for sample in _samples(launch, gpus) if sample.memory_used is not None}
+
+
+def above(launch: Launch, gpus: GpuMonitor, level: Mapping[int, int]) -> str | None:
+    """Which card, by its newest reading, has more in use than before the last start."""
+    for sample in _samples(launch, gpus):
+        before, now = level.get(sample.index), sample.memory_used
+        if before is not None and now is not None and now > before + SLACK:
+            return f"GPU {sample.index} has {now >> 20} MiB in use, {before >> 20} MiB before the last start"
+    return None
+
+
+def _samples(launch: Launch, gpus: GpuMonitor) -> list[GpuSample]:
+    cards = {card.index for gpu in launch.gpus if (card := gpus.resolve(gpu)) is not None}
+    return [sample for sample in gpus.latest if sample.index in cards]
 
 
 async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:

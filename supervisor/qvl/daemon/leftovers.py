@@ -12,6 +12,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from qvl.shim import proc
+
 log = logging.getLogger(__name__)
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -26,7 +28,7 @@ def sweep(pids: Collection[int], folder: Path = SHARED_MEMORY) -> int:
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
             named = _NAMED_BY_PID.fullmatch(entry.name)
-            if named is None or int(named[1]) not in pids or os.path.exists(f"/proc/{named[1]}"):
+            if named is None or int(named[1]) not in pids or _lives(int(named[1])):
                 continue
             with contextlib.suppress(OSError):
                 size = entry.stat(follow_symlinks=False).st_size
@@ -34,3 +36,9 @@ def sweep(pids: Collection[int], folder: Path = SHARED_MEMORY) -> int:
                 freed += size
                 log.info("removed shared memory that pid %s has left: path=%s bytes=%d", named[1], entry.path, size)
     return freed
+
+
+def _lives(pid: int) -> bool:
+    """A zombie does not: it may stay one for long where its parent is the host's init, or a container's."""
+    process = proc.read(pid)
+    return process is not None and process.state not in proc.DEAD_STATES

@@ -151,6 +151,7 @@ class Lifeline:
     async def _outlast(self, worker: Worker, record: WorkerRecord, process: Process) -> set[int]:
         """See a tree without a shim to its end; the pids that were met in it."""
         orphan = Orphan(process)
+        await orphan.look()
         if orphan.lives:
             worker.tree = orphan
             why = f"its shim (pid {process.shim_pid}) was killed: its output is lost, and nobody would see it end"

@@ -35,7 +35,7 @@ class Orphan:
     async def kill(self) -> None:
         if self._process.cgroup:
             groups.kill(self._process.cgroup)
-        for member in await self._look():
+        for member in await self.look():
             proc.send_signal(member.pid, member.start, signal.SIGKILL)
 
     async def set_logs(self, max_size: int, keep: int) -> None:
@@ -43,12 +43,12 @@ class Orphan:
 
     async def until_gone(self) -> bool:
         """Return once the root has ended and what it left is killed. False if something outlives that."""
-        await self._look()
         while self.lives:  # noqa: ASYNC110 - it is nobody's child, so nobody is told
             await asyncio.sleep(PERIOD)
         return await kill_leftovers(self._process)
 
-    async def _look(self) -> list[proc.Process]:
+    async def look(self) -> list[proc.Process]:
+        """What lives of the tree."""
         found = await asyncio.to_thread(survivors, self._process)
         self.seen |= {member.pid for member in found}
         return found

@@ -36,6 +36,8 @@ class Worker:
         self.start: StartTrack | None = None
         self.window: list[EngineSample] = []
         """Scrapes of the last minute, oldest first."""
+        self.level: dict[int, int] = {}
+        """Bytes that each of its cards had in use before the last start, by index."""
         self.metrics: WorkerMetrics = NO_METRICS
         self.lost_bytes = 0
         self.removing = False
