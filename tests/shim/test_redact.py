@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qvl.shim.redact import MARK, Redactor
+from qvl.shim.redact import MARK, Redactor, redact_named
 
 SECRET = 'sk-"ü\\ /+?\n7fQ'
 
@@ -93,3 +93,23 @@ def test_what_is_held_stays_shorter_than_a_secret() -> None:
         shown += redactor.feed(b"a")
         assert shown == MARK * (fed // 4)
     assert redactor.finish() == b"aaa"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("ServerArgs(api_key='sk-1', port=1)", "ServerArgs(api_key='[redacted]', port=1)"),
+        ("{'admin_api_key': 'it\"s', 'x': 1}", "{'admin_api_key': '[redacted]', 'x': 1}"),
+        (
+            '{"api_key":"sk-1","ssl_keyfile_password": "pw"}',
+            '{"api_key":"[redacted]","ssl_keyfile_password": "[redacted]"}',
+        ),
+        ("python --api-key sk-1 --port 1", "python --api-key [redacted] --port 1"),
+        ("['--admin-api-key', 'sk-1', '--port']", "['--admin-api-key', '[redacted]', '--port']"),
+        ("--api-key=sk-1", "--api-key=[redacted]"),
+        ("api_key=None, admin_api_key=None", "api_key=None, admin_api_key=None"),
+        ("the api_key is wrong", "the api_key is wrong"),
+    ],
+)
+def test_what_stands_under_a_key_s_name_is_taken_out_though_nobody_told_it(line: str, shown: str) -> None:
+    assert redact_named(line.encode()) == shown.encode()

@@ -6,7 +6,7 @@ stream must interrupt the other's unfinished line. The bulk never goes through P
 
 from __future__ import annotations
 
-from qvl.shim.redact import Redactor
+from qvl.shim.redact import Redactor, redact_named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Stream:
         newline = data.rfind(b"\n")
         end = max(newline, data.rfind(b"\r", newline + 1)) + 1
         if end:
-            self._output.write(self, self._part + data[:end])
+            self._output.write(self, redact_named(self._part + data[:end]))
             self._part = data[end:]
         else:
             self._part += data
@@ -56,7 +56,7 @@ class Stream:
 
     def _flush(self) -> None:
         if self._part:
-            self._output.write(self, self._part)
+            self._output.write(self, redact_named(self._part))
             self._part = b""
 
 

@@ -1,7 +1,8 @@
 """Takes secrets out of a stream of bytes before they reach a disk, also where a secret is cut by two reads.
 
 Known values are replaced in the spellings that programs print: as they are, escaped for JSON or by Python's repr,
-percent-encoded, and in base64 at any position of a longer text. It refuses to guess what else may look like a secret.
+percent-encoded, and in base64 at any position of a longer text. Of values that nobody told us, those are taken out that
+stand under a key's own name; what else may look like a secret is not guessed at.
 """
 
 from __future__ import annotations
@@ -19,6 +20,26 @@ SHORTEST = 4
 """Fewer characters than this are no secret: they occur in any text."""
 SHORTEST_IN_BASE64 = 8
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+# As SGLang prints its arguments: `api_key='x'` up to 0.5.18, `'api_key': 'x'` since; and as a command line has them.
+_NAMED = re.compile(
+    rb"""((?:api_key|ssl_keyfile_password)['"]?\s*[:=]\s*)(['"])(?:(?!\2).)+\2"""
+    rb"""|(--(?:(?:admin-)?api-key|ssl-keyfile-password)(?:=|\s+|['"],\s*['"]))[^\s'",]+"""
+)
+_NAMES = (b"api_key", b"api-key", b"keyfile_password", b"keyfile-password")
+
+
+def redact_named(text: bytes) -> bytes:
+    """`text`, whole lines, without what stands under the name of one of SGLang's keys: a key of which only the engine's
+    own files know."""
+    if not any(name in text for name in _NAMES):
+        return text
+    return _NAMED.sub(lambda found: _masked(found[1], found[2], found[3]), text)
+
+
+def _masked(field: bytes | None, quote: bytes | None, flag: bytes | None) -> bytes:
+    return (flag or b"") + MARK if field is None else field + (quote or b"") + MARK + (quote or b"")
 
 
 class Redactor:
