@@ -35,8 +35,11 @@ def test_an_xid_under_a_running_worker_is_told_with_its_card_and_its_meaning(tmp
         assert (event["severity"], event["message"]) == ("error", "Xid 48 on GPU 0: double bit ECC error")
         assert (event["data"]["gpu"], event["data"]["xid"]) == (0, 48)
         assert health(daemon) == "ok"
-        daemon.ready(not_pid=worker["pid"])
+        ended = daemon.ready(not_pid=worker["pid"])["last_exit"]
         assert len(told(daemon)) == 1
+        assert ended is not None
+        assert (ended["cause"], ended["signal"]) == ("gpu-fault", 9)
+        assert "Xid 48 on GPU 0" in (ended["evidence"] or "")
 
 
 def test_a_fault_from_before_a_restart_of_the_daemon_is_not_told_again(tmp_path: Path) -> None:

@@ -207,3 +207,32 @@ def test_an_end_that_nobody_wrote_down_says_so(tmp_path: Path, process: Process,
 def test_the_end_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path, process: Process) -> None:
     write_exit(tmp_path, generation=2, signal=None, code=0)
     assert "nobody saw" in (end_of(tmp_path, record(process), tmp_path, was_ready=True).evidence or "")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "signal_number", "cause"),
+    [
+        (3, 4, 9, Cause.OUT_OF_HOST_MEMORY),
+        (3, 3, 9, Cause.KILLED),
+        (None, 4, 9, Cause.KILLED),  # adopted: nobody knows how often it was there before
+        (3, 4, None, Cause.BAD_ARGUMENTS),
+    ],
+)
+def test_the_kernel_s_own_count_of_oom_kills_decides_what_a_signal_can_t(
+    tmp_path: Path, process: Process, before: int | None, now: int, signal_number: int | None, cause: Cause
+) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "memory.events").write_text(f"low 0\noom 1\noom_kill {now}\n")
+    (tmp_path / f"{0:016d}.log").write_bytes(b"error: unrecognized arguments: --x\n" if signal_number is None else b"")
+    write_exit(tmp_path, signal=signal_number, code=None if signal_number else 2)
+    mine = msgspec.structs.replace(process, cgroup=str(group), oom_kills=before)
+    found = end_of(tmp_path, record(mine), tmp_path, was_ready=False)
+    assert found.cause is cause
+
+
+def test_what_a_process_that_we_killed_had_said_before_is_heard(tmp_path: Path, process: Process) -> None:
+    (tmp_path / f"{0:016d}.log").write_bytes(b"OSError: [Errno 98] address already in use\n")
+    write_exit(tmp_path)
+    found = end_of(tmp_path, record(process), tmp_path, was_ready=False, condemned=True)
+    assert found.cause is Cause.PORT_IN_USE

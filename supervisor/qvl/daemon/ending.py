@@ -16,8 +16,9 @@ from qvl.shim.client import read_exit
 
 OOM_KILLED = "the kernel's OOM killer ended a process of its control group"
 OOM_HINT = "give the host more memory, or the worker less; `journalctl -k -g oom` shows whom the kernel killed"
-_MAYBE_MEMORY = (Cause.KILLED, Cause.UNKNOWN, Cause.ENGINE_CRASH)
-"""What a process that the OOM killer has ended, or whose child it has, looks like by its log and its exit."""
+_MAYBE_MEMORY = (Cause.KILLED, Cause.UNKNOWN)
+"""What a process that the OOM killer has ended looks like by its log and its exit. One that says more of itself isn't
+doubted: the counter may be that of all workers together."""
 
 PATIENCE = 5.0
 """Seconds that killed processes get to vanish."""

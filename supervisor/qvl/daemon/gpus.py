@@ -157,7 +157,9 @@ class GpuMonitor:
 
     def set_aside(self, gpus: Iterable[int | str], why: str) -> None:
         """Use these cards no more until somebody says so, whatever becomes of this daemon."""
-        keys = sorted({self._key(gpu) for gpu in gpus})
+        keys = sorted({self._key(gpu) for gpu in gpus} - self._aside.keys())
+        if not keys:
+            return
         self._keep({**self._aside, **dict.fromkeys(keys, SetAside(why, time.time()))})
         self._announce(keys, f"is set aside: {why}", Severity.ERROR)
 
