@@ -113,6 +113,16 @@ def test_a_storm_of_reloads(fleet: Fleet, tell: Tell) -> None:
         assert daemon.status()["supervisor"]["config"]["error"] is None
 
 
+def test_a_new_systemd(fleet: Fleet, tell: Tell) -> None:
+    """As after an upgrade of its package. It takes over what it had, control groups that aren't its own included."""
+    with fleet.step("systemctl daemon-reexec", tell, successors=0) as step:
+        fed = fleet.daemon.show("WatchdogTimestampMonotonic")
+        fleet.daemon.box.exec("systemctl", "daemon-reexec")
+        wait_until(lambda: fleet.daemon.show("WatchdogTimestampMonotonic") > fed, 40, "the watchdog is fed")
+        assert fleet.daemon.main_pid == step.before.pid
+        assert fleet.daemon.state == "active"
+
+
 def test_clients_that_read_nothing(fleet: Fleet, tell: Tell) -> None:
     """They are there in every other test, too. Here nothing else happens to the daemon but an edit, which a client that
     reads is told of at once and without a gap."""
