@@ -25,13 +25,16 @@ from qvl.core.inputs import (
     Instant,
     Mended,
     Progressed,
+    Respecified,
     RestartAsked,
+    RootEnded,
     Spawned,
     StartAsked,
     StopAsked,
     TrialEnded,
 )
 from qvl.core.lifecycle import step
+from qvl.core.restart import WAYS
 from qvl.model.spec import (
     Engine,
     EngineKind,
@@ -74,6 +77,7 @@ WORDS: dict[type[Input], str] = {
     RestartAsked: "restart",
     HoldAsked: "hold",
     TrialEnded: "trial over",
+    Respecified: "policy",
     Mended: "mended",
     GateOpened: "gate open",
     GateHeld: "gate held",
@@ -83,8 +87,28 @@ WORDS: dict[type[Input], str] = {
     BecameUnready: "unready",
     Condemned: "condemned",
     Drained: "drained",
+    RootEnded: "root ended",
     Ended: "ended",
     DeadlinePassed: "late",
+}
+
+MEANINGS: dict[Cause, str] = {
+    Cause.BAD_ARGUMENTS: "the engine refused an argument, a value, or this kind of model",
+    Cause.MODEL_MISSING: "a path, a name on the hub, or the right to read it",
+    Cause.PORT_IN_USE: "somebody else listens there",
+    Cause.OUT_OF_GPU_MEMORY: "while loading, or by a request",
+    Cause.OUT_OF_HOST_MEMORY: "by its own word, or by the kernel's count of OOM kills in its control group",
+    Cause.GPU_FAULT: "an Xid or a memory error of its card, or CUDA says so",
+    Cause.COLLECTIVE_FAULT: "NCCL or Gloo, where no rank had a reason of its own",
+    Cause.ENGINE_CRASH: "an exception, or a signal that only a fault raises",
+    Cause.HANG: "alive without any progress; or the engine's own watchdog",
+    Cause.START_STALLED: "no sign of progress for `health.stall_timeout` while starting",
+    Cause.ENVIRONMENT: "a wrong or broken install",
+    Cause.SHM_FULL: "no room in /dev/shm, or a bus error",
+    Cause.DISK_FULL: "no room on a disk",
+    Cause.KILLED: "a signal from outside, and nothing that explains it; or its shim was killed",
+    Cause.EXITED: "it ended with 0 though nobody asked it to",
+    Cause.UNKNOWN: "an exit code without a word",
 }
 
 Edge = tuple[Phase, Phase]
@@ -98,12 +122,13 @@ def spec_with(policy: Policy) -> WorkerSpec:
 def inputs(generation: int) -> Iterator[Input]:
     """One of each, of each kind that makes a difference, for the process of `generation`."""
     yield from (StartAsked(), StopAsked(), RestartAsked(), RestartAsked(trial=True), HoldAsked(), TrialEnded())
-    yield from (Mended("the configuration"), GateHeld("pid 7"), GateOpened())
+    yield from (Respecified(Policy()), Mended("the configuration"), GateHeld("pid 7"), GateOpened())
     process = Process(10, 1, 9, 1, "boot", NOW.wall, NOW.mono, 0)
     yield Spawned(generation, process, LAUNCH, "standard")
     yield Progressed(generation, Progress("weights", 40))
     yield from (BecameReady(generation), BecameUnready(generation, "no answer"), Drained(generation))
-    yield Condemned(generation, Verdict(Cause.HANG, "no progress"))
+    yield from (Condemned(generation, Verdict(Cause.HANG, "no progress"), gently=gently) for gently in (False, True))
+    yield RootEnded(generation)
     for cause, code in ENDS:
         yield Ended(generation, Exit(NOW.wall, cause, code, evidence="its last words"))
     yield from map(DeadlinePassed, DeadlineKind)
@@ -179,6 +204,21 @@ def render() -> str:
         "| from | to | by | orders |",
         "|---|---|---|---|",
         *(f"| {a} | {b} | {', '.join(said)} | {', '.join(orders[a, b])} |" for (a, b), said in words.items()),
+        "",
+        "## What follows from a cause",
+        "",
+        "From `qvl.core.restart`; a pool's `restart.causes` overrides it row by row. Every end that nobody asked for",
+        "is a failure, whatever its exit code.",
+        "",
+        "- `retry`: again after the backoff, up to `max_restarts` times within `window`.",
+        "- `gate`: the same; the start waits until card and port are free, as every start does. Out of GPU memory",
+        "  twice in a row while loading, on a card that was free, is given up.",
+        "- `never`: until the configuration changes, `start` is typed, or what was missing is there.",
+        "- `quarantine`: the card is set aside until somebody starts a worker on it.",
+        "",
+        "| cause | leads to | what it is |",
+        "|---|---|---|",
+        *(f"| `{cause}` | {WAYS[cause]} | {MEANINGS[cause]} |" for cause in Cause if cause is not Cause.REQUESTED),
         "",
     ]
     return "\n".join(lines)

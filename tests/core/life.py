@@ -43,6 +43,7 @@ LAUNCH = Launch(
 )
 PROCESS = Process(100, 5, 99, 4, "boot", 1.0, 2.0, 0, 29500, "/run/tmp")
 HANG = Verdict(Cause.HANG, "no progress for 400 s")
+LOST = Verdict(Cause.KILLED, "its shim was killed")
 POLICY = Policy(
     restart=RestartPolicy(backoff=1, backoff_max=8, reset_after=600, max_restarts=3, window=1800),
     health=HealthPolicy(stall_timeout=300),

@@ -24,7 +24,9 @@ from qvl.core.inputs import (
     Kill,
     Mended,
     Progressed,
+    Respecified,
     RestartAsked,
+    RootEnded,
     Spawn,
     Spawned,
     StartAsked,
@@ -37,6 +39,7 @@ from qvl.core.restart import way_of
 from qvl.core.resume import resume
 from qvl.model.spec import (
     EngineKind,
+    HealthPolicy,
     Policy,
     RestartMode,
     RestartPolicy,
@@ -54,7 +57,7 @@ from qvl.model.worker import (
     WorkerRecord,
 )
 
-from tests.core.life import HANG, LAUNCH, POLICY, PROCESS, T, exit_of, spec
+from tests.core.life import HANG, LAUNCH, LOST, POLICY, PROCESS, T, exit_of, spec
 from tools.lifecycle_diagram import PAGE, inputs, reachable, render
 
 ASKED = (StartAsked, RestartAsked, Mended, StopAsked)
@@ -101,7 +104,7 @@ def check(before: WorkerRecord, event: Input, after: WorkerRecord, effects: tupl
     assert after.ready <= (after.phase is Phase.RUNNING)
     assert (after.progress is not None) <= (after.phase is Phase.STARTING)
     assert (after.process is not None) <= after.phase.has_process
-    assert (after.verdict is not None) <= (after.phase is Phase.STOPPING)
+    assert (after.verdict is not None) <= (after.phase in (Phase.DRAINING, Phase.STOPPING))
     assert after.asked <= (after.phase in (Phase.DRAINING, Phase.STOPPING))
     assert after.final <= (after.phase is Phase.STOPPED)
     assert after.held <= (after.phase in (Phase.DRAINING, Phase.STOPPING, Phase.RELEASING, Phase.STOPPED, Phase.FAILED))
@@ -182,7 +185,10 @@ class AnyLife(RuleBasedStateMachine):
         """What may follow from an end."""
         if not before.phase.has_process or before.asked or before.wanted is Wanted.DOWN or before.held:
             return
-        cause = before.verdict.cause if before.verdict else end.cause
+        assert self.record.last_exit is not None
+        cause = self.record.last_exit.cause
+        # What it said itself before it stood still goes before what we have seen of it.
+        assert cause in ({before.verdict.cause, end.cause} if before.verdict else {end.cause})
         after, policy = self.record, self.policy.restart
         assert after.restarts == before.restarts + 1
         if after.phase is Phase.BACKOFF:
@@ -235,6 +241,26 @@ class AnyLife(RuleBasedStateMachine):
     @rule()
     def it_hangs(self) -> None:
         self.tell(Condemned(max(self.living), HANG))
+
+    @precondition(lambda self: self.living)
+    @rule()
+    def its_shim_is_lost(self) -> None:
+        self.tell(Condemned(max(self.living), LOST, gently=True))
+
+    @precondition(lambda self: self.living)
+    @rule()
+    def its_root_ends(self) -> None:
+        self.tell(RootEnded(max(self.living)))
+
+    @rule(drain=st.sampled_from([0.0, 60.0]), stall=st.sampled_from([1.0, 300.0]))
+    def its_policy_changes(self, drain: float, stall: float) -> None:
+        old, self.policy = (
+            self.policy,
+            msgspec.structs.replace(
+                self.policy, stop=StopPolicy(drain=drain), health=HealthPolicy(stall_timeout=stall)
+            ),
+        )
+        self.tell(Respecified(old))
 
     @precondition(lambda self: self.living)
     @rule()
