@@ -242,7 +242,6 @@ def test_nothing_of_a_stopped_worker_stays(way: str, box: Box) -> None:
     assert groups(box) == {}
 
 
-@pytest.mark.xfail(reason="the launcher makes the group before it knows, and doesn't take it away again")
 def test_a_start_that_comes_to_nothing_leaves_no_group(box: Box) -> None:
     box.put("#!/no/such/interpreter\n", "/opt/engine", 0o755)
     daemon = Daemon(box, command("/opt/engine"))

@@ -92,6 +92,19 @@ async def kill_leftovers(process: Process) -> bool:
     return True
 
 
+async def empty_group(cgroup: str) -> bool:
+    """End what is left in a worker's control group though its shim has no child any more: a payload that somebody
+    else's daemon put there (a container's runtime, say). The next run would share the group with it. False if something
+    outlives SIGKILL."""
+    deadline = time.monotonic() + PATIENCE
+    while await asyncio.to_thread(groups.members, cgroup):
+        if time.monotonic() > deadline:
+            return False
+        groups.kill(cgroup)
+        await asyncio.sleep(0.05)
+    return True
+
+
 def killed_for_memory(process: Process) -> bool:
     """Whether the OOM killer was in the worker's control group, or in the nearest around it that counts, since its
     start."""

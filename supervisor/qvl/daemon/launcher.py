@@ -17,6 +17,7 @@ from qvl.daemon.drift import drift
 from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.groups import Groups
+from qvl.daemon.groups import remove as remove_group
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
 from qvl.host.cgroup import oom_kills, own_cgroup
@@ -122,6 +123,8 @@ class Launcher:
             crash_point("after the shim has answered")
         except ShimError as error:
             self._clean_up(spec.name, bundle)
+            if cgroup:
+                remove_group(cgroup)
             return no_start(error.message, error.errno)
         process = process_of(answer, nccl_port, str(tmpdir), run)
         return msgspec.structs.replace(process, oom_kills=kills)

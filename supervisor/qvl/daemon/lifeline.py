@@ -18,7 +18,7 @@ from qvl.core.classify import Finding
 from qvl.core.inputs import Condemned, Ended, RootEnded
 from qvl.core.xid import RELEVANT, attribute
 from qvl.daemon import groups
-from qvl.daemon.ending import end_of, kill_leftovers
+from qvl.daemon.ending import empty_group, end_of, kill_leftovers
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, remove_tmpdir
 from qvl.daemon.leftovers import sweep
@@ -55,6 +55,8 @@ class Lifeline:
         bundle = self._supervisor.store.bundle(worker.name)
         self._children.add(process.shim_pid)
         gone, seen = await self._hold(worker, process, bundle), set[int]()
+        if gone and process.cgroup and not await empty_group(process.cgroup):
+            log.error("worker %s: something in %s outlives SIGKILL", worker.name, process.cgroup)
         if not gone:
             # A shim that says so has seen its whole tree end; where it can't say, we look ourselves.
             seen = await self._outlast(worker, record, process)
