@@ -20,7 +20,9 @@ from tests.chaos.lab import Lab, describe
 FAULTS: dict[str, type[Fault]] = {
     "kill-daemon": faults.KillDaemon,
     "restart-daemon": faults.RestartDaemon,
+    "pause-daemon": faults.PauseDaemon,
     "hangups": faults.Hangups,
+    "kill-many": faults.KillMany,
     "kill-shim": faults.KillShim,
     "kill-root": faults.KillRoot,
     "stop-root": faults.StopRoot,

@@ -13,19 +13,21 @@ SIMULATED = CHAT + DRAFT
 COUNTER = "count-0"
 EXTRA = "extra-0"
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "daemon": ("kill-daemon", "restart-daemon"),
-    "hangup": ("hangups",),
-    "shim": ("kill-shim",),
-    "root": ("kill-root", "stop-root"),
-    "child": ("kill-child", "stop-child"),
-    "port": ("steal-port", "block-port"),
-    "gpu": ("hold-gpu", "xid"),
-    "disk": ("fill-disk",),
-    "config": ("edit-args", "edit-policy", "add-pool", "break-config"),
-    "clients": ("mute-watchers", "half-requests", "half-completions"),
+GROUPS: dict[str, dict[str, int]] = {
+    "daemon": {"kill-daemon": 5, "restart-daemon": 3, "pause-daemon": 1},
+    "hangup": {"hangups": 2},
+    "shim": {"kill-shim": 4},
+    "root": {"kill-root": 3, "stop-root": 3},
+    "child": {"kill-child": 2, "stop-child": 2},
+    "port": {"steal-port": 3, "block-port": 3},
+    "gpu": {"hold-gpu": 2, "xid": 2},
+    "many": {"kill-many": 2},
+    "disk": {"fill-disk": 4},
+    "config": {"edit-args": 4, "edit-policy": 2, "add-pool": 3, "break-config": 2},
+    "clients": {"mute-watchers": 1, "half-requests": 1, "half-completions": 1},
 }
-"""A round has one fault of a group at most: two edits of one file at once would only hide each other."""
+"""Kinds with their weights. A round has one of a group at most: two edits of one file at once would only hide each
+other."""
 
 KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 
@@ -66,16 +68,21 @@ _WHOM = {
 def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> list[Draw]:
     """The faults of round `number`, first ones first. `only`: draw from these kinds alone."""
     rng = random.Random(f"{seed}/{number}")
-    groups = [name for name, kinds in GROUPS.items() if not only or set(kinds) & set(only)]
-    chosen = rng.sample(groups, min(rng.choice((1, 1, 2, 2, 3)), len(groups)))
-    at_once = rng.random() < _AT_ONCE
-    faults = [_one(rng, [k for k in GROUPS[name] if not only or k in only], at_once) for name in chosen]
+    groups = {
+        name: {kind: weight for kind, weight in kinds.items() if not only or kind in only}
+        for name, kinds in GROUPS.items()
+    }
+    count, at_once = rng.choice((1, 2, 2, 3, 3)), rng.random() < _AT_ONCE
+    faults: list[Draw] = []
+    while len(faults) < count and any(groups.values()):
+        [name] = rng.choices(list(groups), [sum(kinds.values()) for kinds in groups.values()])
+        faults.append(_one(rng, groups.pop(name), at_once))
     return sorted(faults, key=lambda fault: fault.at)
 
 
-def _one(rng: random.Random, kinds: list[str], at_once: bool) -> Draw:
+def _one(rng: random.Random, kinds: dict[str, int], at_once: bool) -> Draw:
     # Always the same number of draws, so that one more kind in a group changes no more than it must.
-    kind = rng.choice(kinds)
-    at = 0.0 if at_once else round(rng.uniform(0, _SPREAD), 1)
+    [kind] = rng.choices(list(kinds), list(kinds.values()))
+    at = round(rng.uniform(0, _SPREAD), 1)
     worker = rng.choice(_WHOM.get(kind, SIMULATED))
-    return Draw(kind, at, worker, round(rng.uniform(0.5, 3.0), 1), rng.randrange(1000))
+    return Draw(kind, 0.0 if at_once else at, worker, round(rng.uniform(0.5, 3.0), 1), rng.randrange(1000))

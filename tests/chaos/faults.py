@@ -4,6 +4,7 @@ Each says whom it may cost a process (`victims`) and by which causes, so that wh
 """
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 from qvl.shim import proc
 
-from tests.chaos.draw import Draw
+from tests.chaos.draw import COUNTER, SIMULATED, Draw
 from tests.chaos.fleet import Fleet, Tree
 from tests.support import wait_until
 
@@ -51,6 +52,12 @@ class Fault:
         """What is not well yet after it was played."""
         return []
 
+    def hit(self, process: proc.Process, sig: int) -> bool:
+        if not proc.send_signal(process.pid, process.start, sig):
+            self.left_out = "it was gone already"
+            return False
+        return True
+
     def __str__(self) -> str:
         return f"{self.draw}" + (f" ({self.left_out})" if self.left_out else "")
 
@@ -59,12 +66,16 @@ class Fault:
 
 
 class KillDaemon(Fault):
+    """Up to three times in a row: a daemon that has just begun to take over dies too."""
+
     kills_daemon = True
 
     def play(self) -> None:
-        self.fleet.crash()
-        time.sleep(self.draw.seconds / 2)  # how long it is away is part of the fault
-        self.fleet.begin()
+        for number in range(1 + self.draw.variant % 3):
+            time.sleep(self.draw.seconds / 5 if number else 0)
+            self.fleet.crash()
+            time.sleep(self.draw.seconds / 2)  # how long it is away is part of the fault
+            self.fleet.begin()
 
 
 class RestartDaemon(Fault):
@@ -81,6 +92,19 @@ class RestartDaemon(Fault):
         )
         if done.returncode != 0:
             self.told.append(f"qvlctl daemon restart: exit code {done.returncode}: {done.stderr.strip()}")
+
+
+class PauseDaemon(Fault):
+    """It stands still for a while, as on a host without a moment to spare: nobody is to blame for what it missed."""
+
+    def play(self) -> None:
+        process = self.fleet.process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(2 * self.draw.seconds)
+        finally:
+            process.send_signal(signal.SIGCONT)
 
 
 class Hangups(Fault):
@@ -120,12 +144,6 @@ class OnWorker(Fault):
             return None
         return trees[0]
 
-    def hit(self, process: proc.Process, sig: int) -> bool:
-        if not proc.send_signal(process.pid, process.start, sig):
-            self.left_out = "it was gone already"
-            return False
-        return True
-
     def scheduler(self, tree: Tree) -> proc.Process | None:
         found = next((child for child in tree.children if child.comm.startswith("sglang::sched")), None)
         self.left_out = None if found else "no scheduler"
@@ -156,6 +174,30 @@ class KillChild(OnWorker):
     def play(self) -> None:
         if (tree := self.tree()) is not None and (child := self.scheduler(tree)) is not None:
             self.hit(child, signal.SIGKILL)
+
+
+class KillMany(Fault):
+    """About half of all shims and roots at the same moment."""
+
+    causes = KillShim.causes | KillRoot.causes
+
+    @property
+    def victims(self) -> frozenset[str]:
+        rng = random.Random(self.draw.variant)
+        return frozenset(name for name in (*SIMULATED, COUNTER) if rng.random() < 0.5)
+
+    def play(self) -> None:
+        rng = random.Random(self.draw.variant + 1)
+        what = {name: rng.choice(("shim", "root", "both")) for name in sorted(self.victims)}
+        trees = self.fleet.trees()
+        for name, tree in trees.items():
+            if name not in what or tree.root is None:
+                continue
+            if what[name] != "root":
+                self.cut.add(tree.root.pid)
+                self.hit(tree.shim, signal.SIGKILL)
+            if what[name] != "shim":
+                self.hit(tree.root, signal.SIGKILL)
 
 
 class Stop(OnWorker):
