@@ -1,5 +1,6 @@
 """Take over what an earlier daemon left: living workers are adopted, ended ones counted, the rest goes on as it was."""
 
+import contextlib
 from collections.abc import Mapping
 
 import msgspec
@@ -8,20 +9,43 @@ from qvl.core.resume import resume
 from qvl.daemon import clock
 from qvl.daemon.ending import RUN, variable
 from qvl.daemon.launcher import process_of
-from qvl.daemon.store import RecordFile
+from qvl.daemon.store import RecordFile, Store
 from qvl.daemon.supervisor import Supervisor
 from qvl.model.spec import Engine, EngineKind, Launch, WorkerSpec
 from qvl.model.worker import Phase, Process, Wanted, WorkerRecord
 from qvl.shim import proc
-from qvl.shim.client import read_record
+from qvl.shim.client import ShimError, attach, read_record
 from qvl.shim.records import ShimRecord
 
 
-def adopt_all(supervisor: Supervisor, records: Mapping[str, RecordFile], specs: Mapping[str, WorkerSpec]) -> None:
+async def survey(store: Store) -> dict[str, ShimRecord]:
+    """The shims that have left a record in their bundle, by worker, and those that live but found no room for one."""
+    found = {}
+    for name in store.bundles():
+        bundle = store.bundle(name)
+        shim = read_record(bundle)
+        if shim is None or not proc.is_alive(shim.shim_pid, shim.shim_start):
+            with contextlib.suppress(ShimError):
+                link = await attach(bundle)
+                try:
+                    shim = shim if link.state.gone else await link.record()
+                finally:
+                    await link.close()
+        if shim is not None and shim.worker == name and shim.boot_id == proc.boot_id():
+            found[name] = shim
+    return found
+
+
+def adopt_all(
+    supervisor: Supervisor,
+    records: Mapping[str, RecordFile],
+    shims: Mapping[str, ShimRecord],
+    specs: Mapping[str, WorkerSpec],
+) -> None:
     """In one turn of the loop: every record becomes a worker again; those that are configured no more are stopped."""
-    for name, file in {**_without_record(supervisor, records), **records}.items():
+    for name, file in {**_without_record(records, shims), **records}.items():
         spec = specs.get(name)
-        _adopt(supervisor, file, spec or _leftover_spec(file))
+        _adopt(supervisor, file, shims.get(name), spec or _leftover_spec(file))
         if spec is None:
             supervisor.remove(name)
     for name, spec in specs.items():
@@ -29,14 +53,10 @@ def adopt_all(supervisor: Supervisor, records: Mapping[str, RecordFile], specs: 
             supervisor.enter(spec)
 
 
-def _adopt(supervisor: Supervisor, file: RecordFile, spec: WorkerSpec) -> None:
+def _adopt(supervisor: Supervisor, file: RecordFile, shim: ShimRecord | None, spec: WorkerSpec) -> None:
     record = file.record
-    bundle = supervisor.store.bundle(record.name)
     same_boot = file.boot_id == proc.boot_id()
-    shim = read_record(bundle)
-    born = shim is not None and shim.boot_id == proc.boot_id() and shim.generation >= record.generation
-    awaited = record.phase.has_process and record.process is None
-    if born and shim is not None and (awaited or shim.generation > record.generation):
+    if shim is not None and _is_news(shim, record):
         # It was started, and the old daemon died before it could write that down.
         record = msgspec.structs.replace(
             record,
@@ -64,12 +84,19 @@ def _adopt(supervisor: Supervisor, file: RecordFile, spec: WorkerSpec) -> None:
     supervisor.take(worker, resume(record, spec.policy, clock.now(), same_boot=same_boot))
 
 
-def _without_record(supervisor: Supervisor, records: Mapping[str, RecordFile]) -> dict[str, RecordFile]:
+def _is_news(shim: ShimRecord, record: WorkerRecord) -> bool:
+    """Whether a shim tells of a start that the record doesn't know of."""
+    if record.process is not None:
+        return shim.generation > record.generation
+    awaited = record.phase.has_process and shim.generation >= record.generation
+    return awaited or shim.generation > record.generation or _lives(shim)
+
+
+def _without_record(records: Mapping[str, RecordFile], shims: Mapping[str, ShimRecord]) -> dict[str, RecordFile]:
     """Workers that live though their record is lost or was put aside: their shims know enough to take them over."""
     found = {}
-    for name in supervisor.store.bundles():
-        shim = read_record(supervisor.store.bundle(name)) if name not in records else None
-        if shim is not None and shim.worker == name and shim.boot_id == proc.boot_id() and _lives(shim):
+    for name, shim in shims.items():
+        if name not in records and _lives(shim):
             record = WorkerRecord(name=name, pool=name.rpartition("-")[0], wanted=Wanted.UP, since=shim.started_at)
             found[name] = RecordFile(shim.boot_id, record)
     return found

@@ -113,7 +113,7 @@ class Lifeline:
         told = False
         while True:
             try:
-                if await self._hold_link(worker, bundle):
+                if await self._hold_link(worker, process, bundle):
                     return True
             except ShimError as error:
                 if not told:
@@ -124,10 +124,13 @@ class Lifeline:
             # It lives and looks after its worker: a machine without a moment to spare is no reason to give up either.
             await asyncio.sleep(REATTACH)
 
-    async def _hold_link(self, worker: Worker, bundle: Path) -> bool:
+    async def _hold_link(self, worker: Worker, process: Process, bundle: Path) -> bool:
         """Listen to a shim for as long as it speaks; True once it says that nothing of its worker is left. ShimError
         where it can't be reached."""
         link = await attach(bundle)
+        if (link.state.shim_pid, link.state.shim_start) != (process.shim_pid, process.shim_start):
+            await link.close()
+            raise ShimError(f"shim {process.shim_pid} is gone, {link.state.shim_pid} has its place")
         worker.tree = link
         worker.lost_bytes = link.state.lost_bytes
         try:

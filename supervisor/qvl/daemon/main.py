@@ -21,7 +21,7 @@ from qvl.config.paths import Paths
 from qvl.config.settings import Supervisor as Settings
 from qvl.config.state import ConfigState
 from qvl.core.inputs import DeadlinePassed, HoldAsked, Mended
-from qvl.daemon.adoption import adopt_all
+from qvl.daemon.adoption import adopt_all, survey
 from qvl.daemon.attendant import WorkerAttendant
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
@@ -210,7 +210,8 @@ class Daemon:
             configuration.retry,
         ]
         loop_task = group.create_task(supervisor.run())
-        await supervisor.ask(lambda: adopt_all(supervisor, store.load_records(), configuration.first_fleet()))
+        shims = await survey(store)
+        await supervisor.ask(lambda: adopt_all(supervisor, store.load_records(), shims, configuration.first_fleet()))
         answering = asyncio.Event()
         server_task = group.create_task(server.serve(answering.set))
         await answering.wait()

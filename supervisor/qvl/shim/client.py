@@ -92,6 +92,10 @@ class ShimLink(asyncio.Protocol):
         self.state = self._decode(await self._request({"op": "state"}), State)
         return self.state
 
+    async def record(self) -> ShimRecord:
+        """What the bundle's shim.json says, or would if its disk weren't full; ShimError from a shim that is older."""
+        return self._decode(await self._request({"op": "record"}), ShimRecord)
+
     async def messages(self) -> AsyncIterator[Push]:
         """What the shim pushes, in order, until the connection ends. For one reader."""
         while (push := await self._pushes.get()) is not None:

@@ -63,6 +63,7 @@ class Shim:
         self._shim_start = proc.start_time(os.getpid())
         self._tree = Tree(0)
         self._pid_start: int | None = None
+        self._record: Json = {}
 
     def start(self, umask: int) -> Json:
         """Start the worker; return what the daemon is answered. SpawnError, RequestError and OSError as they come."""
@@ -90,7 +91,8 @@ class Shim:
             "cgroup": order.cgroup,
         }
         whose: Json = {"protocol": wire.PROTOCOL_VERSION, "worker": order.worker, "generation": order.generation}
-        self._keeper.save(wire.RECORD_NAME, wire.encode({**whose, "ok": True, **answer}))
+        self._record = {**whose, "ok": True, **answer}
+        self._keeper.save(wire.RECORD_NAME, wire.encode(self._record))
         self._save_run(log_offset, started["started_at"])
         return answer
 
@@ -242,6 +244,8 @@ class Shim:
                 return {"processes": self._tree.processes()}
             elif op == "state":
                 return self._state()
+            elif op == "record":
+                return self._record
             elif op == "leave":
                 self._leave()
             elif op == "logs":
