@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -20,16 +19,17 @@ from qvl.api.socket import Group, Listener, listen
 from qvl.config.paths import Paths
 from qvl.config.settings import Supervisor as Settings
 from qvl.config.state import ConfigState
-from qvl.core.inputs import DeadlinePassed, HoldAsked, Mended
+from qvl.core.inputs import DeadlinePassed, HoldAsked
 from qvl.daemon.adoption import adopt_all, survey
 from qvl.daemon.attendant import WorkerAttendant
+from qvl.daemon.background import look_for_cards, look_for_missing, sample
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
 from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.groups import Groups, delegated_root
-from qvl.daemon.history import INTERVAL, HistoryRing
+from qvl.daemon.history import HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
 from qvl.daemon.logs import say, set_up_logging
@@ -49,9 +49,6 @@ from qvl.gpus.none import NoGpus
 from qvl.gpus.nvml import NvmlGpus
 from qvl.gpus.simulated import SimulatedGpus
 from qvl.model.error import QvlError
-from qvl.model.event import Change
-from qvl.model.gpu import GpuSample
-from qvl.model.status import when
 from qvl.model.worker import Phase
 from qvl.shim import proc
 
@@ -59,15 +56,6 @@ log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 """sysexits.h: the configuration is at fault. The unit doesn't restart on it."""
-
-GPUS_WATCHED, GPUS_ALONE = 2.0, 5.0
-"""Seconds between readings of the cards, with and without someone who looks."""
-
-LOOK_FOR_CARDS = 15.0
-"""Seconds between looks for cards on a host that shows none."""
-
-LOOK_FOR_MISSING = 1.0
-"""Seconds between looks for paths whose absence keeps workers from starting."""
 
 STUBBORN = 60.0
 """Seconds beyond drain and term after which a process counts as one that even SIGKILL doesn't end."""
@@ -220,9 +208,9 @@ class Daemon:
         background = [
             group.create_task(configuration.applier()),
             group.create_task(self._reloads(configuration, control)),
-            group.create_task(_sample(gpus, supervisor, journal, history)),
-            group.create_task(_look_for_cards(gpus, store, configuration)),
-            group.create_task(_look_for_missing(supervisor)),
+            group.create_task(sample(gpus, supervisor, journal, history)),
+            group.create_task(look_for_cards(gpus, store, configuration)),
+            group.create_task(look_for_missing(supervisor)),
         ]
         await self._stop.wait()
         control.closing = True
@@ -342,43 +330,6 @@ class Daemon:
                 log.warning("%s", note)
             listeners.append(listener)
         return listeners[0], listeners[1]
-
-
-async def _sample(gpus: GpuMonitor, supervisor: Supervisor, journal: Journal, history: HistoryRing) -> None:
-    """Read the cards, tell them if they changed, and keep the past."""
-    loop = asyncio.get_running_loop()
-    recorded = 0.0
-    told: tuple[GpuSample, ...] = ()
-    while True:
-        # Others take readings too, at the gate for one: what they saw first is news to watchers all the same.
-        if await gpus.sample() != told:
-            told = gpus.latest
-            journal.change(Change(at=when(time.time()), gpus=gpus.latest))
-        if loop.time() - recorded >= INTERVAL:
-            recorded = loop.time()
-            history.add(supervisor.workers.values(), gpus.latest)
-        await asyncio.sleep(GPUS_WATCHED if journal.watched else GPUS_ALONE)
-
-
-async def _look_for_cards(gpus: GpuMonitor, store: Store, configuration: Configuration) -> None:
-    """A driver that comes up after us brings cards, and a pool of `all` cards has workers for them then."""
-    while True:
-        await asyncio.sleep(LOOK_FOR_CARDS)
-        if all(sample.health == "lost" for sample in gpus.latest) and await gpus.look():
-            store.save_cards(gpus.inventory)
-            await configuration.reload()
-
-
-async def _look_for_missing(supervisor: Supervisor) -> None:
-    """Start again what waits for a path that was missing and is there now. A mount that hangs keeps nobody else."""
-    while True:
-        await asyncio.sleep(LOOK_FOR_MISSING)
-        for worker in list(supervisor.workers.values()):
-            end = worker.record.last_exit
-            if worker.record.phase is not Phase.FAILED or end is None or not end.missing:
-                continue
-            if await asyncio.to_thread(os.path.exists, end.missing):
-                supervisor.post(worker.name, Mended(f"{end.missing} is there"))
 
 
 def _is_down(worker: Worker | None) -> bool:
