@@ -1,4 +1,4 @@
-"""What goes on beside the workers for as long as the daemon runs: readings of the cards, and looks for what was absent."""
+"""What goes on beside the workers while the daemon runs: readings of the cards, and looks for what was absent."""
 
 import asyncio
 import os
