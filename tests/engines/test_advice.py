@@ -147,6 +147,13 @@ def test_a_model_that_is_a_path_is_looked_for(tmp_path: Path) -> None:
     assert advice(gone) == f"model {tmp_path / 'gone'} does not exist: mount or download it, or mend the profile"
     assert "no complete model" in (advice(msgspec.structs.replace(LAUNCH, model=str(tmp_path))) or "")
     assert advice(LAUNCH) is None  # of a name on the hub the log says more
+    gated = advice_of(TABLE, LAUNCH, Cause.MODEL_MISSING, "OSError: You are trying to access a gated repo.")
+    assert gated == "the hub wants a token that may read Qwen/Qwen3-VL-8B: put HF_TOKEN into the engine's env_file"
+    offline = "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them"
+    assert (advice_of(TABLE, LAUNCH, Cause.MODEL_MISSING, offline) or "").startswith(
+        "Qwen/Qwen3-VL-8B is not in HF_HOME"
+    )
+    assert advice_of(TABLE, LAUNCH, Cause.MODEL_MISSING, offline + " of Qwen/Qwen3-VL-8B") is None
     draft = msgspec.structs.replace(LAUNCH, args={"speculative-draft-model-path": str(tmp_path / "gone")})
     assert (advice(draft) or "").startswith(f"speculative-draft-model-path {tmp_path / 'gone'} does not exist")
     hub = msgspec.structs.replace(LAUNCH, args={"speculative-draft-model-path": "a/draft"})

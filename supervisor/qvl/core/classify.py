@@ -147,7 +147,7 @@ def _finding(said: Sequence[Message], found: _Spoken, lines: Sequence[str]) -> F
     exception = None
     if found.rule.weight is Weight.CRASH:
         exception = next((m.text for m in said[found.at + 1 :] if m.counts and m.is_exception), None)
-    hint = remedy(found.rule, found.match, [message.text for message in said[found.at :]], lines)
+    hint = remedy(found.rule, found.match, [message.text for message in said], found.at, lines)
     return Finding(found.rule.cause, _shown(exception or found.match.string), hint)
 
 

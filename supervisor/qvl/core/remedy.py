@@ -7,7 +7,7 @@ from qvl.core.faults.memory import MEMORY_HINT
 from qvl.core.faults.rule import Rule
 from qvl.model.worker import Cause
 
-_FOLLOWS = 12
+_NEAR = 12
 """Messages after the one that decides in which the engine may give its advice."""
 _SMALLER = re.compile(
     r"--(?P<flag>mem-fraction-static|cuda-graph-max-bs[\w-]*) to a smaller value \(e\.g\.,? (?P<value>[^)]+)\)"
@@ -28,12 +28,12 @@ _REPO = re.compile(r"^(?:api/models/)?(?P<id>[\w.-]+/[\w.-]+?)(?:/(?:resolve|tre
 _MODEL_PATH = re.compile(r"\bmodel_path'?[=:] ?'(?P<id>[^']+)'")
 
 
-def remedy(rule: Rule, match: re.Match[str], said: Sequence[str], lines: Sequence[str]) -> str | None:
-    """A hint in one sentence. `said`: the message that decides and those after it; `lines`: the whole log."""
+def remedy(rule: Rule, match: re.Match[str], said: Sequence[str], at: int, lines: Sequence[str]) -> str | None:
+    """A hint in one sentence. `said`: all messages, of which that at `at` decides; `lines`: the whole log."""
     hint = None if rule.hint is None else rule.hint.format(**match.groupdict())
     if rule.cause is Cause.OUT_OF_GPU_MEMORY and hint == MEMORY_HINT:
-        return _suggested(said[: _FOLLOWS + 1]) or _occupied(said[0]) or hint
-    if rule.cause is Cause.MODEL_MISSING and hint is not None and (name := _model(said[: _FOLLOWS + 1], lines)):
+        return _suggested(said[at : at + _NEAR]) or _occupied(said[at]) or hint
+    if rule.cause is Cause.MODEL_MISSING and hint is not None and (name := _model(said, at, lines)):
         return f"{name}: {hint}"
     return hint
 
@@ -67,12 +67,12 @@ def _occupied(text: str) -> str | None:
     return f"{held}: `qvlctl top` names them; or lower mem-fraction-static"
 
 
-def _model(said: Sequence[str], lines: Sequence[str]) -> str | None:
-    """The path or the name on the hub that is missing, where the evidence doesn't have it: from the next lines of the
-    error, else from the arguments that SGLang logged."""
-    if _NAME.search(_URL.sub("", said[0])):
+def _model(said: Sequence[str], at: int, lines: Sequence[str]) -> str | None:
+    """The path or the name on the hub that is missing, where the evidence doesn't have it: from an address in the lines
+    around it, else from the arguments that SGLang logged."""
+    if _NAME.search(_URL.sub("", said[at])):
         return None
-    for text in said:
+    for text in (*said[at : at + _NEAR], *reversed(said[max(0, at - _NEAR) : at])):
         for url in _URL.finditer(text):
             if repo := _REPO.match(url["path"]):
                 return repo["id"]

@@ -19,6 +19,9 @@ _ARGUMENT = re.compile(r"error: argument (?P<names>-\S+): (?P<complaint>.+)")
 _REFUSED = re.compile(r"error: (?P<words>.*--[a-z][a-z0-9-]+.*)")
 _CHOICE = re.compile(r"invalid choice: (?P<value>'[^']*'|\S+).*?\(choose from (?P<choices>[^)]*)")
 _TYPE = re.compile(r"invalid (?P<type>\S+) value: (?P<value>.+)")
+_HUB = re.compile(
+    r"couldn't connect|LocalEntryNotFound|outgoing traffic|[Oo]ffline|(?P<gated>[Gg]ated ?[Rr]epo|40[13] C)"
+)
 _ARCHITECTURE = re.compile(r"Model architectures? .*not supported|does not recognize this architecture")
 
 
@@ -109,12 +112,18 @@ def _kind(type_name: str) -> str:
 
 def _of_model(launch: Launch, evidence: str) -> str | None:
     """What the disk says of a path that the profile names. Of a name on a hub the log says more than we know, but for
-    the key that it came from."""
+    the key that it came from, and for the name where the hub's client doesn't tell it."""
     words = {key: value for key, value in launch.args.items() if isinstance(value, str) and "/" in value}
     key = next((key for key, value in words.items() if value in evidence and value not in launch.model), "model")
     value = words.get(key, launch.model)
     if not value.startswith("/"):
-        return None if key == "model" else f"check the profile's {key}: {value}"
+        if key != "model":
+            return f"check the profile's {key}: {value}"
+        if value in evidence or not (said := _HUB.search(evidence)):
+            return None
+        if said["gated"]:
+            return f"the hub wants a token that may read {value}: put HF_TOKEN into the engine's env_file"
+        return f"{value} is not in HF_HOME and the hub is out of reach: download it first, or name a local directory"
     if not os.path.exists(value):
         return f"{key} {value} does not exist: mount or download it, or mend the profile"
     return f"{key} {value} is there, but is no complete model: look for config.json, tokenizer and weights in it"

@@ -50,14 +50,15 @@ ENVIRONMENT = (
     ),
     rule(
         Cause.ENVIRONMENT,
-        r"does not recognize this architecture|^KeyError: '[\w.-]+'$",
-        frames=r"configuration_auto\.py",
+        r"but Transformers does not recognize this architecture",
         hint=_TRANSFORMERS_HINT,
     ),
     rule(
         Cause.ENVIRONMENT,
-        r"but Transformers does not recognize this architecture",
+        r"^KeyError: '[\w.-]+'$",
+        frames=r"configuration_auto\.py",
         hint=_TRANSFORMERS_HINT,
+        weight=Weight.LACK,
     ),
     rule(
         Cause.ENVIRONMENT,
@@ -98,7 +99,7 @@ MODEL = (
     rule(
         Cause.MODEL_MISSING,
         r"references \d+ shard file\(s\) missing|Error while deserializing header|safetensors_rust\.SafetensorError",
-        r"does not appear to have (?:a file|files) named|Could not locate \S+ inside",
+        r"does not appear to have (?:a file|files) named|Could not locate \S+ inside|is not a valid JSON file",
         hint="the model's directory is not complete: download it again",
     ),
     rule(
@@ -133,6 +134,11 @@ ARGUMENTS = (
         Cause.BAD_ARGUMENTS,
         r"Model architectures? .*(?:not supported|failed to be inspected)|Cannot find model module\. ",
         hint="the installed engine doesn't know this kind of model: install a newer one, or serve another model",
+    ),
+    rule(
+        Cause.BAD_ARGUMENTS,
+        r"tokenizer\.chat_template is not set",
+        hint="the model's tokenizer brings no chat template, or is not there: name one with chat-template",
     ),
     rule(
         Cause.BAD_ARGUMENTS,
