@@ -14,6 +14,7 @@ import msgspec
 import tomli_w
 
 from qvl.config.settings import Config
+from qvl.host.crashpoint import crash_point
 from qvl.host.files import write_atomically
 
 VERSION: Final = 1
@@ -87,6 +88,7 @@ class ConfigState:
     def save_rejected(self, rejected: Rejected | None) -> None:
         """None forgets it."""
         if rejected is None:
+            crash_point("before rejected.json is removed")
             self._rejected.unlink(missing_ok=True)
         else:
             write_atomically(self._rejected, msgspec.json.encode(_Rejected(VERSION, rejected)), durable=True)

@@ -188,7 +188,7 @@ class Journal:
         # A full disk costs history on disk, never the event itself.
         line = (b"\n" if self._torn else b"") + msgspec.json.encode(event) + b"\n"
         self._torn = True
-        crash_point(f"before event {event.kind} is written")
+        crash_point(f"at event {event.kind}")
         with contextlib.suppress(OSError):
             with open(self._path, "ab", opener=_private) as file:
                 file.write(line)

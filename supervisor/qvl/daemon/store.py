@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from qvl.host.crashpoint import crash_point
 from qvl.host.files import write_atomically
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.gpu import Gpu, SetAside
@@ -113,7 +114,9 @@ class Store:
     def forget(self, name: str) -> None:
         """Remove a worker's bundle. Its logs stay."""
         self._unwritten.pop(self.directory / "workers" / name / "record.json", None)
+        crash_point(f"before {name} is forgotten")
         shutil.rmtree(self.directory / "workers" / name, ignore_errors=True)
+        crash_point(f"after {name} was forgotten")
 
     # ---- small documents
 

@@ -9,6 +9,8 @@ import signal
 import sys
 from typing import NoReturn
 
+from qvl.host.crashpoint import crash_point
+
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """What the daemon handles, and what would end a process that doesn't handle it yet."""
 
@@ -28,6 +30,7 @@ def replace_ourselves(*, told_to_stop: bool) -> NoReturn:
     hold_signals()
     if told_to_stop:
         os.kill(os.getpid(), signal.SIGTERM)
+    crash_point("before the daemon's code is replaced")
     if os.access(sys.argv[0], os.X_OK):  # the installed script, after which the process is named in ps and systemctl
         os.execv(sys.argv[0], sys.argv)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -20,7 +20,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> No
             file.flush()
             if durable:
                 os.fsync(fd)
-        crash_point(f"before {path.name} is replaced")
+        crash_point(f"while {path.name} is written")
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import sys
 
 import msgspec
 
+from qvl.host.crashpoint import crash_point
 from qvl.shim import wire
 from qvl.shim.records import Answer, Bootstrap
 
@@ -44,10 +45,12 @@ async def launch(bootstrap: Bootstrap, *, python: str = sys.executable, timeout:
         ours.setblocking(False)
         with theirs:
             pid = _spawn(python, bootstrap, theirs)
+        crash_point("before the shim gets its order")
         _reap_when_ended(loop, pid)
         try:
             async with asyncio.timeout(timeout):
                 await loop.sock_sendall(ours, wire.encode(msgspec.structs.asdict(bootstrap)))
+                crash_point("before the shim has answered")
                 line = await _read_line(loop, ours)
         except TimeoutError:
             line = _last_word(ours)
