@@ -132,6 +132,7 @@ class House:
             {spec.name: spec for spec in wanted},
             smoke=smoke,
             watch=lambda step, worker, done: self.steps.append(f"{step} {worker or '-'} {done}"),
+            commit=lambda: None,
             all_on_trial=switch,
         )
 

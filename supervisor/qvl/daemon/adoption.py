@@ -8,7 +8,7 @@ import msgspec
 from qvl.core.resume import resume
 from qvl.daemon import clock
 from qvl.daemon.ending import RUN, variable
-from qvl.daemon.launcher import process_of
+from qvl.daemon.launcher import process_of, remove_tmpdir
 from qvl.daemon.store import RecordFile, Store
 from qvl.daemon.supervisor import Supervisor
 from qvl.model.spec import Engine, EngineKind, Launch, WorkerSpec
@@ -57,20 +57,26 @@ def _adopt(supervisor: Supervisor, file: RecordFile, shim: ShimRecord | None, sp
     record = file.record
     same_boot = file.boot_id == proc.boot_id()
     if shim is not None and _is_news(shim, record):
-        # It was started, and the old daemon died before it could write that down.
+        # It was started, and the old daemon died before it could write that down. What it was started with stands in
+        # the record from before its start on, unless that start is one that the record knows nothing of.
+        known = record.process is None and record.launched is not None and shim.generation == record.generation
         record = msgspec.structs.replace(
             record,
             generation=shim.generation,
             phase=record.phase if record.phase.has_process else Phase.STARTING,
             process=process_of(shim, None, variable(shim.pid, "TMPDIR"), variable(shim.pid, RUN)),
-            launched=spec.launch,
-            profile=spec.profile,
+            launched=record.launched if known else spec.launch,
+            profile=record.profile if known else spec.profile,
         )
     if record.trial:
         supervisor.uncommitted.add(record.name)
     record = msgspec.structs.replace(record, trial=False, held=False)
     worker = supervisor.add(spec, record)
     process = record.process
+    if process is None:
+        # Of a start that came to nothing, something may lie about.
+        supervisor.attendant.ended(worker, record)
+        remove_tmpdir(supervisor.store.bundle(record.name))
     if process is not None and record.phase.has_process and same_boot:
         if _lives(process):
             supervisor.journal.publish(

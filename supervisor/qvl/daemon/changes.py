@@ -44,10 +44,19 @@ class Changes:
             raise QvlError(ErrorCode.CONFLICT, f"no change of pool {pool} is under way", "`qvlctl status` shows them")
         transaction.cancel()
 
-    def begin(self, key: str, kind: str, to: str, made: Plan, wanted: Sequence[WorkerSpec]) -> Awaitable[str | None]:
+    def begin(
+        self,
+        key: str,
+        kind: str,
+        to: str,
+        made: Plan,
+        wanted: Sequence[WorkerSpec],
+        commit: Callable[[], None],
+    ) -> Awaitable[str | None]:
         """Take `key` for a plan, in the very turn in which nobody else had it. What is returned is to be awaited: it
-        carries the plan out and returns why it went back, None once it is done. A switch is smoke-tested and on trial
-        from its first worker on; an edit only where workers were serving."""
+        carries the plan out, calls `commit` where it came to its end, and returns why it went back, None once it is
+        done. A switch is smoke-tested and on trial from its first worker on; an edit only where workers were serving.
+        """
         self.refuse_if_busy(key)
         began = when(time.time())
 
@@ -62,6 +71,7 @@ class Changes:
             {spec.name: spec for spec in wanted},
             smoke=self._smoke if is_switch else None,
             watch=watch,
+            commit=commit,
             all_on_trial=is_switch,
         )
         self._running[key] = transaction

@@ -184,6 +184,7 @@ class Configuration:
             if due is not None:
                 config, typed = due
                 await self._apply(self._prepare(config), typed=typed)
+                self._supervisor.take_back()  # what this apply has not changed, and an earlier daemon never committed
 
     async def plan(self, path: Path | None) -> Plan:
         """What the live file, or another, would do. QvlError with every fault where it is refused."""
@@ -317,13 +318,24 @@ class Configuration:
 
     async def _apply(self, prepared: Prepared, *, typed: bool) -> None:
         config, made = prepared.config, prepared.plan
-        if not made.changes:
-            self._adopt_revision(config, prepared.fleet, typed=typed)
-            return
-        self._journal.publish("plan", f"applying revision {config.revision}: {summary(made)}")
-        wrong = await self._changes.begin(EVERY_POOL, "apply", config.revision, made, prepared.fleet.workers)
+        changed = self.applied is None or self.applied.revision != config.revision
+
+        def commit() -> None:
+            self._note_settings(config)
+            self._accept(config, prepared.fleet)
+
+        wrong = None
+        if made.changes:
+            self._journal.publish("plan", f"applying revision {config.revision}: {summary(made)}")
+            workers = prepared.fleet.workers
+            wrong = await self._changes.begin(EVERY_POOL, "apply", config.revision, made, workers, commit)
+        else:
+            commit()
         if wrong is None:
-            self._adopt_revision(config, prepared.fleet, typed=typed)
+            if changed or typed:
+                data: dict[str, object] = {"revision": config.revision, "outcome": "done"}
+                self._journal.publish("apply", f"revision {config.revision} is applied", data=data)
+            self._tell()
             return
         self._error = f"revision {config.revision} was rejected: {wrong}"
         self._rejected = rejected = Rejected(config.revision, self._error)
@@ -331,15 +343,6 @@ class Configuration:
         self._journal.publish(
             "apply", self._error, severity=Severity.ERROR, data={"revision": config.revision, "outcome": "rolled-back"}
         )
-        self._tell()
-
-    def _adopt_revision(self, config: Config, placed: Fleet, *, typed: bool) -> None:
-        changed = self.applied is None or self.applied.revision != config.revision
-        self._note_settings(config)
-        self._accept(config, placed)
-        if changed or typed:
-            data: dict[str, object] = {"revision": config.revision, "outcome": "done"}
-            self._journal.publish("apply", f"revision {config.revision} is applied", data=data)
         self._tell()
 
     def _note_settings(self, config: Config) -> None:
@@ -354,6 +357,8 @@ class Configuration:
     def _accept(self, config: Config, placed: Fleet) -> None:
         self.applied = config
         self._error = self._error if placed.faults else None
+        # First: what follows from it, a successor makes up for. What it follows from must not be lost before it.
+        self._write("applied", lambda: self._state.save_applied(config))
         held, ended = hold(self._overrides, config)
         for sentence in ended:
             self._journal.publish("switch", sentence)
@@ -364,7 +369,6 @@ class Configuration:
             log.warning("%s", note)
         self.pools = {pool.name: pool for pool in placed.pools}
         self._supervisor.forget_pools(config.pools)
-        self._write("applied", lambda: self._state.save_applied(config))
 
     def _forget_rejection(self) -> None:
         if self._rejected is not None:

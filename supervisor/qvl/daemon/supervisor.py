@@ -55,7 +55,8 @@ class Supervisor:
         self.workers: dict[str, Worker] = {}
         self.pool_wanted: dict[str, Wanted] = {}
         self.uncommitted: set[str] = set()
-        """Workers that an earlier daemon left in the middle of a transaction."""
+        """Workers that an earlier daemon left in the middle of a transaction. Their records on disk are on trial until
+        it is decided what becomes of them, so that a successor has to decide it too."""
         self.attendant: Attendant
         self.on_tick: list[Callable[[], None]] = []
         self.on_change: Callable[[], None] = lambda: None
@@ -135,7 +136,7 @@ class Supervisor:
     def add(self, spec: WorkerSpec, record: WorkerRecord) -> Worker:
         worker = Worker(spec, record)
         self.workers[spec.name] = worker
-        self.store.save_record(record)
+        self._save(record)
         return worker
 
     def enter(self, spec: WorkerSpec) -> Worker:
@@ -167,13 +168,17 @@ class Supervisor:
         self._forget_if_done(worker)
 
     def take_back(self) -> None:
-        """Workers that run what nobody committed are restarted with what holds."""
+        """Workers that run what nobody committed, or failed with it, are restarted with what holds."""
         names, self.uncommitted = self.uncommitted, set()
         for name in sorted(names):
             worker = self.workers.get(name)
-            if worker is None or worker.record.wanted is Wanted.DOWN:
+            if worker is None:
                 continue
-            if worker.record.launched not in (None, worker.spec.launch):
+            failed = worker.record.phase in (Phase.FAILED, Phase.BACKOFF)
+            other = worker.record.launched not in (None, worker.spec.launch)
+            if worker.record.wanted is Wanted.DOWN or not (failed or other):
+                self._save(worker.record)
+            else:
                 sentence = f"goes back to profile {worker.spec.profile}: the daemon ended before a change was committed"
                 self.journal.publish("switch", sentence, worker=name, pool=worker.record.pool)
                 self.post(name, RestartAsked())
@@ -191,7 +196,7 @@ class Supervisor:
         worker.record = outcome.record
         if outcome.record != old:
             if not _only_progress(old, outcome.record):
-                self.store.save_record(outcome.record, durable=outcome.record.wanted is not old.wanted)
+                self._save(outcome.record, durable=outcome.record.wanted is not old.wanted)
             if old.process is not None and outcome.record.process is None:
                 self.attendant.ended(worker, old)
             self._announce(worker, old)
@@ -202,6 +207,11 @@ class Supervisor:
             self.attendant.carry_out(worker, effect)
         self._wake(worker.name)
         self._forget_if_done(worker)
+
+    def _save(self, record: WorkerRecord, *, durable: bool = False) -> None:
+        if record.name in self.uncommitted:
+            record = msgspec.structs.replace(record, trial=True)
+        self.store.save_record(record, durable=durable)
 
     def tell(self, worker: Worker) -> None:
         """Tell watchers how a worker is now."""

@@ -28,17 +28,18 @@ class Switching:
         prepared, override, target = self._prepare(pool, profile)
         wanted = [worker for worker in prepared.fleet.workers if worker.pool == pool]
         kind = "reset" if profile is None else "switch"
-        change = self._changes.begin(pool, kind, target, prepared.plan, wanted)
-        self._journal.publish("switch", f"switching to profile {target}", pool=pool, data={"to": target})
-        return prepared.plan, self._finish(change, pool, prepared, override, target)
 
-    async def _finish(
-        self, change: Awaitable[str | None], pool: str, prepared: Prepared, override: Override | None, target: str
-    ) -> None:
-        """Run the transaction to its end: commit the override, or everything is as it was."""
+        def commit() -> None:
+            self._configuration.commit_override(pool, override, prepared.fleet)
+
+        change = self._changes.begin(pool, kind, target, prepared.plan, wanted, commit)
+        self._journal.publish("switch", f"switching to profile {target}", pool=pool, data={"to": target})
+        return prepared.plan, self._finish(change, pool, target)
+
+    async def _finish(self, change: Awaitable[str | None], pool: str, target: str) -> None:
+        """Run the transaction to its end: the override is committed, or everything is as it was."""
         wrong = await change
         if wrong is None:
-            self._configuration.commit_override(pool, override, prepared.fleet)
             self._journal.publish(
                 "switch", f"switched to profile {target}", pool=pool, data={"to": target, "outcome": "done"}
             )

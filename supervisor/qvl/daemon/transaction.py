@@ -32,7 +32,8 @@ class Failure(Exception):
 
 
 class Transaction:
-    """`steps` of a plan towards `wanted`. `all_on_trial`: also those that weren't serving (a switch)."""
+    """`steps` of a plan towards `wanted`. `commit` writes down that from now on the new holds, in the turn in which it
+    comes to hold. `all_on_trial`: also those that weren't serving (a switch)."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Transaction:
         *,
         smoke: Smoke | None,
         watch: Watch,
+        commit: Callable[[], None],
         all_on_trial: bool,
     ) -> None:
         self._supervisor = supervisor
@@ -49,6 +51,7 @@ class Transaction:
         self._wanted = wanted
         self._smoke = smoke
         self._watch = watch
+        self._commit = commit
         self._all_on_trial = all_on_trial
         self._before: dict[str, WorkerSpec] = {}
         self._interrupted: set[str] = set()
@@ -151,7 +154,6 @@ class Transaction:
         moved = any(step.action is Action.RELAYOUT for step in self._steps)
         if moved:
             await asyncio.gather(*(self._stop(name) for name in self._before))
-        await self._supervisor.ask(self._end_trials)
         back = list(reversed(self._before))
         for names in [back] if moved else [[name] for name in back]:
             await self._restore(names)
@@ -165,24 +167,30 @@ class Transaction:
                 worker.spec = self._before[name]
                 if worker.record.wanted is Wanted.UP:
                     self._supervisor.feed(name, RestartAsked())
+                # Not before: who finds it on trial after a crash knows that it is to go back.
+                self._supervisor.feed(name, TrialEnded())
 
         generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in names}
         await self._supervisor.ask(turn)
         for name, generation in generations.items():
             await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
 
-    def _end_trials(self) -> None:
+    def _finish(self) -> None:
+        """New workers come; commit; trials end, policies change, old workers leave.
+
+        Wherever a crash cuts this off, the one file of the commit decides: before it a new worker is one that nobody
+        configured, and is forgotten; after it an old one is.
+        """
+        for step in self._steps:
+            worker = self._supervisor.workers.get(step.worker)
+            if step.action is Action.START and (worker is None or worker.removing):
+                self._supervisor.enter(self._wanted[step.worker])
+        self._commit()
         for name in self._before:
             self._supervisor.feed(name, TrialEnded())
-
-    def _finish(self) -> None:
-        """Commit: trials end, policies change, new workers come, old ones leave."""
-        self._end_trials()
         for step in self._steps:
             worker = self._supervisor.workers.get(step.worker)
             match step.action:
-                case Action.START if worker is None or worker.removing:
-                    self._supervisor.enter(self._wanted[step.worker])
                 case Action.STOP if worker is not None:
                     self._supervisor.remove(step.worker)
                 case Action.KEEP | Action.RECONFIGURE | Action.LIVE if worker is not None:
