@@ -251,6 +251,18 @@ def test_a_start_that_comes_to_nothing_leaves_no_group(box: Box) -> None:
     assert {path for path in groups(box) if path.startswith("workers/")} == set()
 
 
+def test_who_was_put_into_the_group_ends_with_the_worker(box: Box) -> None:
+    """The next run has the same group, and must not find anybody in it."""
+    daemon, _ = start(box, "as shipped", config(pool=IMPATIENT))
+    box.exec("systemd-run", "--unit=guest", "--collect", "sleep", "3600")
+    guest = box.show("guest.service", "MainPID")["MainPID"]
+    box.exec("sh", "-ec", f'echo {guest} >"$0/cgroup.procs"', f"{GROUP}/workers/{WORKER}")
+    assert int(guest) in groups(box)[f"workers/{WORKER}"]
+    daemon.qvlctl("stop", WORKER)
+    assert lives(box, {int(guest)}) == []
+    assert groups(box) == {".": {daemon.main_pid}, "workers": set()}
+
+
 # --- engines that make groups of their own ---
 
 
