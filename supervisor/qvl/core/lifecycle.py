@@ -225,7 +225,10 @@ def _terminate(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
 
 def _condemn(record: WorkerRecord, policy: Policy, verdict: Verdict, now: Instant, *, gently: bool = False) -> Step:
     record = msgspec.structs.replace(record, verdict=verdict)
-    return _wind_down(record, policy, now) if gently else _kill(record, verdict.evidence, now)
+    if not gently:
+        return _kill(record, verdict.evidence, now)
+    done = _wind_down(record, policy, now)
+    return Step(msgspec.structs.replace(done.record, reason=verdict.evidence), done.effects)
 
 
 def _kill(record: WorkerRecord, why: str, now: Instant) -> Step:
