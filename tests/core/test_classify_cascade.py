@@ -170,6 +170,59 @@ CASCADES = [
         was_ready=True,
     ),
     End(
+        "vLLM's worker, its engine, and its server",  # vllm 17939, 25837; club-3090 58
+        [
+            "(Worker_TP1 pid=9) ERROR 03-11 17:57:10 [multiproc_executor.py:783] WorkerProc failed to start.",
+            "(Worker_TP1 pid=9) ERROR 03-11 17:57:10 [multiproc_executor.py:783] Traceback (most recent call last):",
+            '(Worker_TP1 pid=9) ERROR 03-11 17:57:10 [multiproc_executor.py:783]   File "vllm/worker.py", line 7, in f',
+            f"(Worker_TP1 pid=9) ERROR 03-11 17:57:10 [multiproc_executor.py:783] {OOM}",
+            "(Worker_TP0 pid=8) torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:2021",
+            "(EngineCore_DP0 pid=7) Process EngineCore_DP0:",
+            "(EngineCore_DP0 pid=7) Traceback (most recent call last):",
+            '(EngineCore_DP0 pid=7)   File "/usr/lib/python3.12/multiprocessing/process.py", line 314, in _bootstrap',
+            "(EngineCore_DP0 pid=7) Exception: WorkerProc initialization failed due to an exception in a background "
+            "process. See stack trace for root cause.",
+            "(APIServer pid=1) Traceback (most recent call last):",
+            '(APIServer pid=1)   File "/usr/local/bin/vllm", line 10, in <module>',
+            "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core p",
+        ],
+        Cause.OUT_OF_GPU_MEMORY,
+        "CUDA out of memory",
+        code=1,
+        signal=None,
+    ),
+    End(
+        "vLLM's engine, of which its server has lost sight",
+        [
+            "(EngineCore pid=7) ERROR 05-05 12:36:58 [core.py:1138] EngineCore encountered a fatal error.",
+            "(EngineCore pid=7) ERROR 05-05 12:36:58 [core.py:1138] Traceback (most recent call last):",
+            '(EngineCore pid=7) ERROR 05-05 12:36:58 [core.py:1138]   File "vllm/v1/engine/core.py", line 1129, in f',
+            f"(EngineCore pid=7) ERROR 05-05 12:36:58 [core.py:1138] {ATTRIBUTE}",
+            "(APIServer pid=1) ERROR 05-05 12:36:59 [serving.py:1173] vllm.v1.engine.exceptions.EngineDeadError: "
+            "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+            "[rank0]:[W516 12:46:57.49 ProcessGroupNCCL.cpp:1826] [PG ID 0 Rank 0] Failed to check a flag",
+        ],
+        Cause.ENGINE_CRASH,
+        "AttributeError",
+        code=0,
+        signal=None,
+        was_ready=True,
+    ),
+    End(
+        "a handler that logs while something is logged",  # sglang 3685
+        [
+            timed("Received sigquit from a child process. It usually means the child failed."),
+            "--- Logging error ---",
+            "Traceback (most recent call last):",
+            '  File "/usr/lib/python3.11/logging/__init__.py", line 1113, in emit',
+            "RuntimeError: reentrant call inside <_io.BufferedWriter name='<stderr>'>",
+            "Message: 'Received sigquit from a child proces. It usually means the child failed.'",
+            *hit(ATTRIBUTE, " TP0"),
+        ],
+        Cause.ENGINE_CRASH,
+        "AttributeError",
+    ),
+    End(
         "lines that a container's client has stamped",  # sglang 12496, 12827
         [f"sglang-1  | {line}" for line in [WORKED, *hit(OOM, " TP0"), SIGQUIT]],
         Cause.OUT_OF_GPU_MEMORY,

@@ -31,6 +31,13 @@ HOST = [
         "33421",
     ),
     End(
+        "the port of a container",
+        ["docker: Error response from daemon: Bind for 0.0.0.0:80 failed: port is already allocated."],
+        Cause.PORT_IN_USE,
+        "already allocated",
+        code=125,
+    ),
+    End(
         "the store of the collectives",  # vllm 11617, 15987
         starting(
             "torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. "
@@ -181,6 +188,14 @@ CARDS = [
         "disable-cuda-graph",
     ),
     End(
+        "a kernel that wants too much of the card",  # sglang 10135
+        serving("RuntimeError: BatchPrefill failed with error code too many resources requested for launch"),
+        CRASH,
+        "too many resources",
+        "another attention-backend",
+        was_ready=True,
+    ),
+    End(
         "a graph, for reasons of its own",  # sglang 9706
         starting(
             '  File "sglang/srt/distributed/custom_all_reduce.py", line 307, in register_graph_buffers',
@@ -211,6 +226,17 @@ CARDS = [
         "Watchdog caught collective",
         "topo -m",
         signal=6,
+        was_ready=True,
+    ),
+    End(
+        "a complaint of NCCL's, and nothing else before a child is gone",
+        [
+            WORKED,
+            "gpu-01:77:99 [1] misc/socket.cc:49 NCCL WARN socketProgress: Connection closed by remote peer: error",
+            timed("Subprocess scheduler_1 (pid=5) crashed with exit code -6. Triggering SIGQUIT for cleanup..."),
+        ],
+        LINKS,
+        "NCCL WARN",
         was_ready=True,
     ),
     End(

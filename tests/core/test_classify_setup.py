@@ -183,6 +183,13 @@ ENDS = [
         code=1,
     ),
     End(
+        "a container without GPUs",
+        ['docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].'],
+        ENV,
+        "could not select device driver",
+        code=125,
+    ),
+    End(
         "a cache that it may not write",
         in_main("PermissionError: [Errno 13] Permission denied: '/root/.cache/huggingface/hub'"),
         ENV,

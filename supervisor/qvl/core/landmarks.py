@@ -27,13 +27,13 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _OUTER = re.compile(
     # What a container's client or a cluster puts before each line, the further ones of a traceback too.
     r"^(?:(?:(?:INFO|WARNING|ERROR) )?\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)\]? "
-    r"|[\w.-]+-\d+ +\| )"
+    r"|[\w.-]+-\d+ +\| |\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - [\w.]+ - [A-Z]+ - )"
 )
 _LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _PREFIX = re.compile(
     # SGLang, some versions with level and source
     rf"^(?:(?:\([^()]* pid=\d+[^()]*\) )?\[(?:\d{{4}}-)?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:\.\d{{3}})?(?: [A-Z][\w.]*)*\] "
-    rf"(?:{_LEVEL} [\w.]+:\d+: )?"
+    rf"(?:{_LEVEL} [\w.]+:\d+: )?|\[(?:(?:DP|PP|TP|EP|ATTN_CP|MOE_DP)\d+ ?)+\] "
     # vLLM
     rf"|(?:\([^()]* pid=\d+[^()]*\) )*{_LEVEL} (?:\d\d-\d\d \d\d:\d\d:\d\d )?(?P<source>\[?[\w./-]+\.py:\d+\]) "
     rf"|(?:\([^()]* pid=\d+[^()]*\) )*{_LEVEL} \d\d-\d\d \d\d:\d\d:\d\d "
@@ -60,7 +60,8 @@ _READY = "The server is fired up and ready to roll!"
 _NO_WORK = re.compile(
     r'^INFO: +\S+ - "(GET|POST|HEAD|PUT|DELETE|OPTIONS) '  # uvicorn's access lines
     r"|^Health check failed|^Endpoint '\S+' is deprecated"
-    r"|^(Receive|Finish): obj=|^\[http_server\] Error|^ERROR: +Exception in ASGI|^WARNING: +Invalid HTTP request"
+    r"|^(Receive|Finish): obj=|^\[http_server\] Error|^Error in request: "
+    r"|^ERROR: +Exception in ASGI|^WARNING: +Invalid HTTP request"
     r"|^(Traceback \(most recent|During handling of|The above exception)|^\s|^(\w+\.)*\w*(Error|Exception)(: |$)"
     r"|\w+Warning: |SIG(QUIT|TERM) received|^Sleeping \d+ seconds before crash|^Waiting [\d.]+ seconds for CUDA"
     r"|[Pp]yspy |^CUDA (user-triggered )?coredump|^(Thread|Process) \d+\b|^(Caused by|Stack backtrace):"

@@ -50,8 +50,8 @@ RULES = (
         Cause.COLLECTIVE_FAULT,
         r"NCCL error|nccl(?:Unhandled|System|Internal|Remote|InvalidUsage)\w*Error",
         r"NCCL communicator (?:was aborted|encountered error)",
-        r"[Ww]atchdog caught collective operation timeout|ProcessGroupNCCL.*(?:timeout|exception|got stuck)",
-        r"Process group watchdog thread terminated with exception|Heartbeat monitor timed out",
+        r"[Ww]atchdog caught collective operation timeout|\[E[^\]]*ProcessGroupNCCL.*(?:timeout|exception|got stuck)",
+        r"(?:Process group|NCCL) watchdog thread terminated with exception|Heartbeat monitor timed out",
         r"torch\.distributed\.Dist(?:Backend|Network|Store)?Error|c10::Dist(?:Backend|Network|Store)Error",
         # Gloo carries what the ranks tell each other beside NCCL: sglang issues 3226, 3685, 7458.
         r"\bgloo/\S+\] |Gloo connectFullMesh failed",

@@ -20,7 +20,7 @@ DYING = "|".join(
         r"^(?:\w+\.)*(?:Async)?EngineDeadError|^(?:Engine|Worker)\w* .*died unexpectedly",
         # Python, C++ and torch
         r"^Process \S+:$|^Fatal Python error|^terminate called|^!+ Segfault encountered",
-        r"Process group watchdog thread terminated with exception|we are taking the entire process down",
+        r"(?:Process group|NCCL) watchdog thread terminated with exception|we are taking the entire process down",
     )
 )
 """The first of these in a log is where the end begins."""
@@ -57,6 +57,9 @@ RULES = (
         r"^(?:double free or corruption|free\(\): invalid|malloc\(\): |corrupted size vs\. prev_size)",
         r"EngineCore (?:failed to start|encountered a fatal error|hit an exception)|EngineDeadError",
         r"Engine core initialization failed|WorkerProc failed to start|died unexpectedly",
+        r"initialization failed due to an exception in a background process",
+        # A handler of a signal that logs, in the middle of another line.
+        r"reentrant call inside",
         weight=Weight.CRASH,
     ),
     rule(

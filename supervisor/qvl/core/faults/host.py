@@ -11,13 +11,14 @@ RULES = (
         Cause.PORT_IN_USE,
         r"[Aa]ddress already in use|EADDRINUSE|Errno 98\b",
         r"[Pp]ort (?:\d+ )?is (?:already )?in use(?!.*Waiting for)|[Pp]ort \d+ (?:is not available|in use)",
+        r"port is already allocated",
         r"is not available in \d+ seconds",
         hint="free the port, or give the pool another",
     ),
     rule(
         Cause.SHM_FULL,
         r"\b[Bb]us error\b|SIGBUS|exit code:? -7\b",
-        r"/dev/shm.*No space left|No space left on device.*shm|[Oo]ut of shared memory",
+        r"/dev/shm.*[Nn]o space left|No space left on device.*shm|[Oo]ut of shared memory",
         # NCCL allocates its segments when it opens them: nccl issues 290, 342.
         r"Error while creating shared memory segment|posix_fallocate .*No space left",
         # torch's name has no directory either: pytorch issue 10396, which has no errno.
@@ -34,7 +35,7 @@ RULES = (
     ),
     rule(
         Cause.DISK_FULL,
-        r"No space left on device|Errno (?:28|122)\b|Disk quota exceeded|database or disk is full",
+        r"[Nn]o space left on device|Errno (?:28|122)\b|Disk quota exceeded|database or disk is full",
         r"[Nn]ot enough free disk space",
         hint="make room on the disk",
     ),

@@ -67,6 +67,8 @@ ENVIRONMENT = (
         r"^\S*python[\d.]*: (?:No module named|can't open file|Error while finding module)",
         r"lib[\w.+-]+\.so[\w.]*: cannot open shared object file",
         r"^PermissionError: |^OSError: \[Errno (?:13|30)\]",
+        # A container that can't be made as it is asked for.
+        r"nvidia-container-cli: |could not select device driver|OCI runtime (?:create|exec) failed",
         hint=ENVIRONMENT_HINT,
         weight=Weight.LACK,
     ),
