@@ -85,6 +85,7 @@ class Configuration:
         self._revision: str | None = None
         self._error: str | None = None
         self._waits = False
+        self._applying: str | None = None
         self._plans: dict[str, Prepared] = {}
         self._unwritten: dict[str, Callable[[], None]] = {}
         self._numbers = itertools.count(1)
@@ -153,6 +154,9 @@ class Configuration:
                 self._error = rejected.error
                 self._tell()
                 return
+            due = self._next[0].revision if self._next is not None else self._applying
+            if config.revision == due and not typed:
+                return  # it is under way: `apply` was typed before the edit was noticed
             self._forget_rejection()
             self._error = None
             self._waits = not typed and not self._applies_itself(config, prepared.plan)
@@ -183,7 +187,9 @@ class Configuration:
             self._to_apply.clear()
             if due is not None:
                 config, typed = due
+                self._applying = config.revision
                 await self._apply(self._prepare(config), typed=typed)
+                self._applying = None
                 self._supervisor.take_back()  # what this apply has not changed, and an earlier daemon never committed
 
     async def plan(self, path: Path | None) -> Plan:

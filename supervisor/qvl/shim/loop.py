@@ -106,6 +106,7 @@ class Shim:
     def abandon(self) -> None:
         """End the worker: the daemon that wanted it did not wait for the answer, and may believe that none runs. So
         there was no start: a record of one would count its end as the worker's failure."""
+        self._record = {}
         self._keeper.forget(wire.RECORD_NAME)
         if os.path.lexists(wire.RECORD_NAME):
             os.unlink(wire.RECORD_NAME)

@@ -46,6 +46,7 @@ class Ends:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, self._on_quit)
         loop.add_signal_handler(signal.SIGCHLD, self._on_child_signal)
+        self._on_child_signal()  # of what came before
         for child in self._children:
             loop.add_reader(child.descriptor, self._on_child_end, child)
 
