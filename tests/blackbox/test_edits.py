@@ -354,14 +354,20 @@ def test_moving_workers_to_other_cards_and_ports(tmp_path: Path) -> None:
         assert [w["restarts"] for w in (chat, more)] == [0, 0]
 
 
-def test_an_apply_that_overtakes_the_watch_leaves_nothing_pending(tmp_path: Path) -> None:
-    """A script moves a file into place and types `apply` at once, before the save was noticed."""
-    with Daemon(tmp_path, {"pools": {"extra": {"profile": "standard", "gpus": "none", "workers": 1}}}) as daemon:
-        daemon.edit({"pools": {"extra": {"port": daemon.port + 4}}})
+def test_a_look_at_the_file_while_it_is_being_applied_leaves_nothing_pending(tmp_path: Path) -> None:
+    """A script moves a file into place and types `apply` at once; the save is noticed only then."""
+    slow = {
+        "profiles": {"slow": {"extends": "standard", "args": {"sim-ignore-sigterm": True}}},
+        "pools": {"extra": {"profile": "slow", "gpus": "none", "workers": 1, "stop": {"drain": 0, "term": "2s"}}},
+    }
+    with Daemon(tmp_path, slow) as daemon:
+        daemon.edit(pool("extra", port=daemon.port + 4))
         daemon.start().ready("extra-0")
         daemon.edit({"pools": {"extra": None}})
         daemon.client.apply(daemon.client.plan()["id"])
+        daemon.in_phase("stopping", "extra-0")
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(daemon.status["workers"]) == 1, 15, "the pool is gone")
-        daemon.edit({"supervisor": {"auto_apply": True}})  # is noticed after the one before
         daemon.applied()
         assert daemon.file["pending"] is False

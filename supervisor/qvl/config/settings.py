@@ -68,3 +68,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pools: dict[str, Pool] = {}
     where: dict[str, Where] = {}
     """Where pools and their keys were written, for faults that only the host's GPUs bring to light."""
+
+
+READ_ONCE = ("gpus", "operator_group", "viewer_group", "socket", "state_dir", "log_dir")
+"""Settings of `[supervisor]` that a running daemon doesn't change."""
+
+
+def read_once_edits(old: Supervisor, new: Supervisor) -> list[str]:
+    """Which of them an edit has changed: it takes effect with the daemon's next start."""
+    return [name for name in READ_ONCE if getattr(old, name) != getattr(new, name)]

@@ -15,7 +15,7 @@ import msgspec
 from qvl.config.flags import installed_check
 from qvl.config.fleet import Fleet, fleet
 from qvl.config.load import Loaded, load
-from qvl.config.settings import Config
+from qvl.config.settings import Config, read_once_edits
 from qvl.config.state import ConfigState, Override, Rejected, hold
 from qvl.core.planning import Current, plan
 from qvl.daemon.changes import EVERY_POOL, Changes, summary
@@ -29,9 +29,6 @@ from qvl.model.spec import PoolSpec, WorkerSpec
 from qvl.model.status import ConfigStatus
 
 log = logging.getLogger(__name__)
-
-READ_ONCE = ("gpus", "operator_group", "viewer_group", "socket", "state_dir", "log_dir")
-"""Settings of `[supervisor]` that a running daemon doesn't change."""
 
 PLANS = 32
 """Plans that are remembered for `apply`."""
@@ -354,8 +351,7 @@ class Configuration:
     def _note_settings(self, config: Config) -> None:
         """Some settings are read at the start alone: an edit of them is told, so that nobody waits for its effect."""
         old = self.applied.supervisor if self.applied is not None else config.supervisor
-        edited = [name for name in READ_ONCE if getattr(old, name) != getattr(config.supervisor, name)]
-        if edited:
+        if edited := read_once_edits(old, config.supervisor):
             names = ", ".join(f"supervisor.{name}" for name in edited)
             sentence = f"{names}: takes effect with `qvlctl daemon restart`"
             self._journal.publish("plan", sentence, severity=Severity.WARNING)
