@@ -1,6 +1,7 @@
 """Saving the file: what changes does, what doesn't stays untouched, and what is wrong harms nobody."""
 
 import json
+import signal
 import time
 from pathlib import Path
 
