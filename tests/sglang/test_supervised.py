@@ -4,36 +4,21 @@ import json
 import os
 import signal
 import urllib.error
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from qvl.engines.picture import image_part
 
 from tests.blackbox.harness import Daemon, pool
-from tests.sglang.conftest import KEY
+from tests.sglang.conftest import KEY, Row
+from tests.sglang.ending import Run, serving
+from tests.sglang.traffic import complete
 from tests.support import wait_until
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300), pytest.mark.xdist_group("sglang")]
 
 START = 120.0
 """Seconds that a start may take on a busy machine; some 20 on a quiet one."""
-
-
-def complete(daemon: Daemon, *, image: bool = False, key: str = KEY) -> dict[str, Any]:
-    content: list[dict[str, Any]] = [{"type": "text", "text": "Describe this."}]
-    if image:
-        content.append(image_part())
-    body = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": content}]}
-    request = urllib.request.Request(
-        daemon.worker()["endpoint"] + "/v1/chat/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        document: dict[str, Any] = json.load(answer)
-    return document
 
 
 def ready_anew(daemon: Daemon, old: int | None) -> int:
@@ -78,16 +63,16 @@ def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
     assert KEY not in json.dumps(daemon.status)
 
 
-def test_killed_with_its_scheduler_alive_it_is_back_by_itself(daemon: Daemon) -> None:
-    old = daemon.worker()["pid"]
-    assert old is not None
-    os.kill(old, signal.SIGKILL)
-    ended = daemon.until(lambda w: w["last_exit"] is not None, "the end is noticed")
-    assert ended["last_exit"] is not None
-    assert (ended["last_exit"]["signal"], ended["last_exit"]["cause"]) == (9, "killed")
-    ready_anew(daemon, old)
+def test_killed_with_its_scheduler_alive_it_is_back_by_itself(daemon: Daemon, tell: Callable[[Row], None]) -> None:
+    run = serving(daemon)
+    run.struck()
+    run.tree.signal(None, signal.SIGKILL)
+    run.over()
+    tell(run.row("SIGKILL of the parent", run.serves_again()))
+    assert run.exit is not None
+    assert (run.exit["signal"], run.exit["cause"]) == (9, "killed")
+    assert not run.left
     assert daemon.worker()["restarts"] == 1
-    assert complete(daemon)["choices"]
 
 
 def test_an_argument_edited_in_the_file_is_applied_live(daemon: Daemon) -> None:
@@ -134,13 +119,19 @@ def test_a_killed_daemon_is_followed_by_one_that_adopts_it(daemon: Daemon) -> No
     ]
 
 
-def test_stopped_it_leaves_nothing(daemon: Daemon) -> None:
+def test_stopped_it_leaves_nothing(daemon: Daemon, tell: Callable[[Row], None]) -> None:
     daemon.edit(pool(autostart=False))
+    run = Run.of(daemon, daemon.worker())
+    assert {child.name[:13] for child in run.tree.children()} >= {"sglang::sched", "sglang::detok"}
+    run.struck()
     daemon.client.act("stop", "chat", pool=True)
-    stopped = daemon.until(lambda w: w["phase"] == "stopped", "stopped", timeout=60)
+    run.over()
+    tell(run.row("`stop`, idle", f"stopped after {run.told:.1f}"))
+    stopped = daemon.in_phase("stopped", timeout=60)
     assert (stopped["wanted"], stopped["pid"]) == ("down", None)
-    assert stopped["last_exit"] is not None
-    assert stopped["last_exit"]["cause"] == "requested"
+    assert run.exit is not None
+    assert run.exit["cause"] == "requested"
+    assert not run.left
     assert daemon.process is not None
     alone = {daemon.process.pid}
     wait_until(lambda: daemon.processes().keys() == alone, 5, "nothing is left but the daemon")
