@@ -139,6 +139,13 @@ def test_evidence_is_short_and_free_of_colours_and_stamps() -> None:
         ("[2026-02-12 14:28:58] WARNING server_args.py:1968: hello", "hello", True, None),
         ("[2026-06-17 06:48:31 DisaggregationMode.DECODE TP6] hello", "hello", True, None),
         ("[18:19:57 TP6] hello", "hello", True, None),
+        (
+            "Capturing batches (bs=8):  8%|▊ | 3/36 [00:04<00:43, 1.3s/it][2026-01-20 02:40:29 TP1] hello",
+            "hello",
+            True,
+            None,
+        ),
+        ("Loading shards:   0% Completed | 0/4 [00:00<?, ?it/s][2026-01-20 02:40:29] hello", "hello", True, None),
         ("[DP0 TP0] hello", "hello", True, None),
         ("2025-03-07 23:50:27,531 - __main__ - INFO - [2025-03-07 23:50:27 TP0] hello", "hello", True, None),
         ("(SGLangHttpServer pid=77) [2026-03-20 16:01:37 TP0] hello", "hello", True, None),

@@ -32,11 +32,14 @@ _NEARBY = 40
 """Messages before the first sign of death that may belong to it, in an engine that had served."""
 _LED_UP = 200
 """The same in a start, whose processes tell their steps one by one."""
+_GOES_ON = 20
+"""Batches that other ranks may still tell of after the first has failed."""
 _OWN_HAND = "kill_process_tree called"
 _WORK = re.compile(r"^(?:Prefill|Decode) batch")
 _ANYTHING = re.compile(r".*")
 _CRASHED = Rule(Cause.ENGINE_CRASH, _ANYTHING, weight=Weight.FIRST)
 _REFUSED = Rule(Cause.BAD_ARGUMENTS, _ANYTHING, ARGUMENTS_HINT, Weight.FIRST, re.compile(RESOLVING))
+_TERM = re.compile(TERM)
 _TERMINATED = next(rule for rule in RULES if rule.cause is Cause.KILLED and TERM in rule.pattern.pattern)
 
 
@@ -50,7 +53,7 @@ def classify(code: int | None, signal: int | None, lines: Sequence[str], *, was_
     """The cause of an end that was not asked for. `lines`: the last of this run's log, oldest first."""
     code, signal = _unwrapped(code, signal)
     said = transcript(lines, serving=was_ready)
-    dying = next((i for i, message in enumerate(said) if message.dying), None)
+    dying = _first_sign(said)
     if dying is None and signal in (9, 15) and not _by_own_hand(said, was_ready=was_ready):
         return _by_exit(code, signal, said)  # from one moment to the next: what it said before is no reason
     if dying is not None:
@@ -61,6 +64,17 @@ def classify(code: int | None, signal: int | None, lines: Sequence[str], *, was_
         start = _last_traceback(said)
     found = _root(said, start, lines, serving=was_ready)
     return found if found is not None else _by_exit(code, signal, said)
+
+
+def _first_sign(said: Sequence[Message]) -> int | None:
+    """Where its death begins: not where something died that it did without. Asked to end, it works on for a while."""
+    worked = 0
+    first = None
+    for at in range(len(said) - 1, -1, -1):
+        worked += _WORK.match(said[at].text) is not None
+        if said[at].dying and (worked <= _GOES_ON or _TERM.match(said[at].text)):
+            first = at
+    return first
 
 
 def _unwrapped(code: int | None, signal: int | None) -> tuple[int | None, int | None]:
@@ -82,11 +96,7 @@ def _last_traceback(said: Sequence[Message]) -> int:
 
 def _root(said: Sequence[Message], start: int, lines: Sequence[str], *, serving: bool) -> Finding | None:
     """What ended it, of all that was said from `start` on and of what led up to that."""
-    if (
-        start < len(said)
-        and re.match(TERM, said[start].text)
-        and (term := _TERMINATED.pattern.search(said[start].text))
-    ):
+    if start < len(said) and (term := _TERM.match(said[start].text)):
         return _finding(said, _Spoken(start, _TERMINATED, term), lines)
     spoken = [found for found in _spoken(said) if not (serving and found.rule.cause in BEFORE_READY)]
     after = [found for found in spoken if found.at >= start]
@@ -94,8 +104,10 @@ def _root(said: Sequence[Message], start: int, lines: Sequence[str], *, serving:
     lacks = [found for found in after if found.rule.weight is Weight.LACK and not said[found.at].handled]
     near = [found for found in before if found.at >= start - _NEARBY]
     firsts = [*_of(Weight.FIRST, near), *_of(Weight.FIRST, after), *_crashes(said, start, after, serving=serving)]
+    first = min((found.at for found in firsts if found.rule is _CRASHED), default=len(said))
     candidates = (
-        *_of(Weight.ROOT, after),
+        # Cards complain when another rank that they wrote to is gone.
+        *(found for found in _of(Weight.ROOT, after) if found.rule.cause is not Cause.GPU_FAULT or found.at < first),
         *lacks,
         *_of(Weight.ROOT, before),
         *sorted(firsts, key=lambda found: found.at),
@@ -126,9 +138,12 @@ def _leads_to(said: Sequence[Message], found: _Spoken, start: int, *, serving: b
     """Whether words from before the first sign of death may be its reason."""
     if not found.rule.aside:
         return False
+    if found.rule.cause in (Cause.PORT_IN_USE, Cause.BAD_ARGUMENTS):
+        return not serving  # a server without its port goes on for minutes
+    if said[found.at].passing:
+        return False
     if not serving:
-        # A server without its port goes on for minutes.
-        return found.rule.cause is Cause.PORT_IN_USE or found.at >= start - _LED_UP
+        return found.at >= start - _LED_UP
     went_on = said[found.at].bare and any(_WORK.match(message.text) for message in said[found.at : start])
     return found.at >= start - _NEARBY and not went_on
 

@@ -24,6 +24,10 @@ class Sighting(msgspec.Struct, frozen=True):
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_BAR = re.compile(
+    # A progress bar ends in no newline, so that the next record of any process may follow it in the line.
+    r"^[\w ()=.,/:-]*\d{1,3}%(?: Completed)? ?\|[^\[]*\[[^\]]*\](?=\[\d)"
+)
 _OUTER = re.compile(
     # What a container's client or a cluster puts before each line, the further ones of a traceback too.
     r"^(?:(?:(?:INFO|WARNING|ERROR) )?\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)\]? "
@@ -79,7 +83,7 @@ class Line(NamedTuple):
 
 
 def parted(line: str) -> Line:
-    plain = _OUTER.sub("", _ANSI.sub("", line), count=1)
+    plain = _OUTER.sub("", _BAR.sub("", _ANSI.sub("", line), count=1), count=1)
     prefix = _PREFIX.match(plain)
     if prefix is None:
         return Line(plain, stamped=False)

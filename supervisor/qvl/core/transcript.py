@@ -38,6 +38,7 @@ _WITHIN = re.compile(r'^(?:\s|File "[^"]+", line \d+|\+-?[+ -])')
 _EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: |:?$)")
 _NAMED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Timeout|Exit)(?:: |:?$)")
 """An exception by its name alone: what may stand without its traceback."""
+_ANNOUNCES = re.compile(r"[Ee]rror|[Ee]xception|[Ff]ail|[Tt]raceback")
 _ROUTINE = re.compile(r"^(?:(?:Prefill|Decode) batch|INFO: )")
 """Stamped lines that announce no traceback."""
 _OWN = re.compile(
@@ -62,6 +63,8 @@ class Message(msgspec.Struct, frozen=True):
     """Another exception came while this one was handled."""
     bare: bool = False
     """Its traceback has no words before it that say whose it is."""
+    passing: bool = False
+    """SGLang's own record of something that it went on after, as far as the record tells."""
 
     @property
     def is_exception(self) -> bool:
@@ -144,14 +147,13 @@ class _Reader:
             self._linked = False
             return
         self._chain += 1
-        header = head or _header(line, before)
+        header = head or _header(line, before, serving=self._serving)
         # SGLang before 0.4 logged the traceback of a process's end, and nothing before it.
         alone = not header and line.stamped
         self._fatal = alone or (_IS_DYING.search(header) is not None if header else None)
         if head or alone:
-            self.said.append(
-                Message(line.text, counts=self._fatal is True or not self._serving, dying=bool(self._fatal))
-            )
+            dying = bool(self._fatal)
+            self.said.append(Message(line.text, dying or not self._serving, dying, passing=not dying))
 
     def _inside(self, frames: list[str], line: Line) -> None:
         text = line.text
@@ -160,10 +162,17 @@ class _Reader:
             frames.append(text)
         elif _EXCEPTION.match(text) and not ended:
             self._open = None
-            self._survived = self._serving and self._fatal is False
-            where = "\n".join(frames)
-            bare = self._fatal is None
-            self.said.append(Message(text, not self._survived, frames=where, chain=self._chain, bare=bare))
+            self._survived = self._fatal is False
+            self.said.append(
+                Message(
+                    text,
+                    counts=not (self._serving and self._survived),
+                    frames="\n".join(frames),
+                    chain=self._chain,
+                    bare=self._fatal is None,
+                    passing=self._survived,
+                )
+            )
         elif ended:
             self._open = None
             self._say(line)
@@ -178,13 +187,16 @@ class _Reader:
             return
         dying = _IS_DYING.search(line.text) is not None
         counts = dying or not (self._serving and (line.stamped or self._survived))
-        self.said.append(Message(line.text, counts, dying))
+        passing = not dying and ((line.stamped and line.source is None) or self._survived)
+        self.said.append(Message(line.text, counts, dying, passing=passing))
 
 
-def _header(line: Line, before: Line) -> str:
-    """The words before a traceback, if they are about it."""
+def _header(line: Line, before: Line, *, serving: bool) -> str:
+    """The words before a traceback, if they are about it. A start's last traceback often has none, and stands after
+    whatever was the last step."""
     if line.source is not None:
         return before.text if before.source == line.source else ""
-    if not line.stamped and before.stamped and before.source is None and not _ROUTINE.match(before.text):
+    announced = not _ROUTINE.match(before.text) if serving else _ANNOUNCES.search(before.text)
+    if not line.stamped and before.stamped and before.source is None and announced:
         return before.text
     return before.text if before.text.startswith("Process ") else ""

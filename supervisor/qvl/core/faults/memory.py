@@ -73,6 +73,7 @@ RULES = (
         r"OutOfResources: out of resource: ",
         hint="a kernel wants more memory on the chip than this GPU has: try another attention-backend or quantization; "
         "mem-fraction-static is no help",
+        aside=False,  # torch tries such kernels and takes others
     ),
     rule(
         # The host's memory is pinned through CUDA, whose error is the same.
