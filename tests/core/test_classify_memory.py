@@ -109,6 +109,22 @@ ENDS = [
         "cuda-graph-max-bs-decode (SGLang suggests 16)",
     ),
     End(
+        "advice that is logged before the exception",  # sglang 0.5.23
+        [
+            timed("Automatically reduce --mem-fraction-static to 0.760 because this is a multimodal model.", " TP0"),
+            timed(f"OutOfMemoryError: {TORCH.partition(': ')[2]}", " TP0"),
+            "Fail when using backend: breakable for prefill runner.",
+            "Possible suggestions:",
+            "1. disable the prefill CUDA graph by --cuda-graph-backend-prefill=disabled",
+            "2. if it is an OOM problem, set --mem-fraction-static to a smaller value (e.g., 0.8 or 0.7) or set "
+            "--cuda-graph-max-bs-prefill to a smaller value (e.g., 2048)",
+            *starting(TORCH, rank=" TP0"),
+        ],
+        GPU,
+        "CUDA out of memory",
+        "lower mem-fraction-static (SGLang suggests 0.8 or 0.7) or cuda-graph-max-bs-prefill (SGLang suggests 2048)",
+    ),
+    End(
         "advice in another form",
         starting(TORCH, "Please consider reducing --cuda-graph-max-bs or --mem-fraction-static."),
         GPU,

@@ -8,7 +8,7 @@ from qvl.core.faults.rule import Rule
 from qvl.model.worker import Cause
 
 _NEAR = 12
-"""Messages after the one that decides in which the engine may give its advice."""
+"""Messages around the one that decides in which the engine may say more of it."""
 _SMALLER = re.compile(
     r"--(?P<flag>mem-fraction-static|cuda-graph-max-bs[\w-]*) to a smaller value \(e\.g\.,? (?P<value>[^)]+)\)"
 )
@@ -32,17 +32,19 @@ def remedy(rule: Rule, match: re.Match[str], said: Sequence[str], at: int, lines
     """A hint in one sentence. `said`: all messages, of which that at `at` decides; `lines`: the whole log."""
     hint = None if rule.hint is None else rule.hint.format(**match.groupdict())
     if rule.cause is Cause.OUT_OF_GPU_MEMORY and hint == MEMORY_HINT:
-        return _suggested(said[at : at + _NEAR]) or _occupied(said[at]) or hint
+        return _suggested(said, at) or _occupied(said[at]) or hint
     if rule.cause is Cause.MODEL_MISSING and hint is not None and (name := _model(said, at, lines)):
         return f"{name}: {hint}"
     return hint
 
 
-def _suggested(said: Sequence[str]) -> str | None:
-    """The advice that the engine gives, with its direction and its figures."""
-    text = "\n".join(said)
-    if smaller := {found["flag"]: found["value"] for found in _SMALLER.finditer(text)}:
+def _suggested(said: Sequence[str], at: int) -> str | None:
+    """The advice that the engine gives, with its direction and its figures: behind the exception, or logged before it
+    is raised."""
+    around = "\n".join(said[max(0, at - _NEAR) : at + _NEAR])
+    if smaller := {found["flag"]: found["value"] for found in _SMALLER.finditer(around)}:
         return "lower " + " or ".join(f"{flag} (SGLang suggests {value})" for flag, value in smaller.items())
+    text = "\n".join(said[at : at + _NEAR])
     for found in _VERB.finditer(text):
         rest = found["rest"] if found["down"] else found["more"]
         flags = dict.fromkeys(_FLAG.findall(rest))
