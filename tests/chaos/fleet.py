@@ -28,7 +28,7 @@ POLICY: Table = {
     "restart": {"backoff": "0.1s", "backoff_max": "1s", "reset_after": "1s", "max_restarts": 10_000},
     "health": {"interval": "0.2s", "deep_interval": "1s", "timeout": "1s", "failures": 3, "stall_timeout": "20s"},
     "stop": {"drain": "2s", "term": "5s"},
-    "logs": {"max_size": "16KB", "keep": 40},
+    "logs": {"max_size": "4KB", "keep": 150},
 }
 
 COUNTING = """

@@ -14,7 +14,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.lab import Lab
 
 ROOT = Path(__file__).parents[2]
-SEED = 1
+SEED = 363
 
 
 @pytest.mark.timeout(180)
