@@ -59,6 +59,7 @@ def records(words: str) -> list[list[str]]:
         [f'{{"timestamp": "2026", "event": "request.finished", "out": "{words}"}}'],
         [timed(f"Unheard-of complaint about a request: {words}")],
         [timed("Unheard-of failure of a request"), *FRAMES, exception, f"and {words}"],
+        ["Exception in callback f()", f"handle: <Handle f('{words}')>", *FRAMES, exception],
         [
             "Task exception was never retrieved",
             f"future: <Task finished exception=ValueError('{words}')>",
@@ -133,6 +134,21 @@ def test_a_traceback_after_which_it_worked_is_no_cause() -> None:
     assert found(End("", [WORKED, *bare, log[-1]], Cause.OUT_OF_GPU_MEMORY, "", was_ready=True)).cause is (
         Cause.OUT_OF_GPU_MEMORY
     )
+
+
+@pytest.mark.parametrize(
+    "last", ["Decode batch, #running-req: 3", "Prefill batch, #new-seq: 1", "INFO:     Uvicorn running"]
+)
+def test_a_traceback_after_a_routine_line_is_not_about_it(last: str) -> None:
+    died = timed("Subprocess scheduler_0 (pid=5) crashed with exit code 1. Triggering SIGQUIT")
+    check(End("", [timed(last), *FRAMES, OOM, died], Cause.OUT_OF_GPU_MEMORY, "CUDA out of memory", was_ready=True))
+    check(End("", [timed("A request was bad"), *FRAMES, OOM, died], Cause.ENGINE_CRASH, "exit code 1", was_ready=True))
+
+
+@pytest.mark.parametrize("words", ["Error: x", "An exception came", "Setup FAILED"])
+def test_a_start_goes_on_after_what_it_announces(words: str) -> None:
+    for announced, cause in ((words, Cause.ENGINE_CRASH), ("Load weight begin.", Cause.OUT_OF_GPU_MEMORY)):
+        assert found(End("", [timed(announced), *FRAMES, OOM, *starting(ATTRIBUTE)], cause, "")).cause is cause
 
 
 def test_an_import_that_an_engine_survived_is_not_why_it_ended() -> None:

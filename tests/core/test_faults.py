@@ -5,7 +5,7 @@ from qvl.core.faults import RULES
 from qvl.core.faults.rule import Weight
 from qvl.model.worker import Cause
 
-from tests.core.spoken import End, found, starting
+from tests.core.spoken import End, found, starting, timed
 
 SPOKEN = {
     Cause.OUT_OF_GPU_MEMORY: """
@@ -219,6 +219,68 @@ LAST = [
 def test_last_words_that_tell_no_reason_are_those_of_a_crash(words: str) -> None:
     finding = found(End("", ["loading", words], Cause.ENGINE_CRASH, "", code=0))
     assert (finding.cause, finding.evidence) == (Cause.ENGINE_CRASH, words)
+
+
+DEATHS = [
+    *("Exception in run_tp_server:", "Process Process-1:6:", "!!!!!!! Segfault encountered !!!!!!!"),
+    "Received sigquit from a child process. It usually means the child failed.",
+    "Received SIGQUIT from scheduler process. Scheduler failed, shutting down gRPC server.",
+    "Initialization failed. warmup error: ",
+    "memory leak detected! available_size=1",
+    "Engine core proc EngineCore_0 died unexpectedly, shutting down client.",
+    "Worker proc VllmWorker-1 died, shutting down executor.",
+    "EngineCore_0 died unexpectedly",
+    "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
+    "terminate called after throwing an instance of 'std::runtime_error'",
+    "[PG 3 Rank 5] Process group watchdog thread terminated with exception: unknown",
+    "[Rank 4] To avoid data inconsistency, we are taking the entire process down.",
+]
+
+
+@pytest.mark.parametrize("words", DEATHS)
+@pytest.mark.parametrize("was_ready", [True, False])
+def test_what_is_killed_by_its_own_hand_has_said_so(words: str, was_ready: bool) -> None:
+    """Without such words a SIGKILL comes from outside, and what was said before, as here of memory, is no reason."""
+    memory = "RuntimeError: CUDA out of memory."
+    assert (
+        found(End("", [memory, "loading", words], Cause.OUT_OF_GPU_MEMORY, "", was_ready=was_ready)).evidence == memory
+    )
+    assert found(End("", [memory, "loading"], Cause.KILLED, "", was_ready=was_ready)).cause is Cause.KILLED
+
+
+NOISE = [
+    "Ignore import error when loading sglang.srt.models.x: No module named 'x'",
+    "x.py:7: UserWarning: CUDA out of memory",
+    "[rank0]:[W420 ProcessGroupNCCL.cpp:1553] Warning: WARNING: destroy_process_group() was not called",
+    *("torchcodec is not installed; audio inputs will fail", "x is unavailable: no", "API disabled: failed (x)"),
+    *("nanobind: leaked 518 functions!", "There appear to be 1 leaked shared_memory objects to clean up"),
+    *("Pyspy dump for PID 7:", "CUDA coredump pipe not found for PID 7", "usage: x [-h]", "server_args=ServerArgs()"),
+    "Setup Custom allreduce failed with CUDART error. To silence this warning, specify --disable-custom-all-reduce",
+    "[W socket.cpp:436] [c10d] The server socket has failed to bind to [::]:12211 (errno: 98)",
+    "Extension modules: numpy.core._multiarray_umath, torch._C, PIL._imaging (total: 52)",
+    *("scheduler.cur_batch.reqs=[x]", "reqs=[Req(rid=CUDA error: x)]"),
+]
+
+
+@pytest.mark.parametrize("words", NOISE)
+def test_noise_is_not_said(words: str) -> None:
+    assert found(End("", ["bye", words], Cause.UNKNOWN, "", code=4)).evidence == "exited with 4: bye"
+
+
+OWN = [
+    *("[rank3]:[E1016 03:31:38.9 x.cpp:607] no", "gpu-01:77:99 [0] NCCL INFO no", "NCCL version 2.27.3"),
+    *("terminate called without an active exception", "Fatal Python error: Aborted", "Process Process-7:", "INFO: no"),
+    *("ERROR: no", "[torch_memory_saver.cpp] no", "Killed", "Exception in thread Thread-3:", "Bus error (core dumped)"),
+    *("Segmentation fault (core dumped)", "!!!!!!! Segfault encountered !!!!!!!", "[E 03:31:38.9 x.cpp:607] no"),
+]
+
+
+@pytest.mark.parametrize("words", OWN)
+def test_lines_of_others_are_no_more_of_a_request(words: str) -> None:
+    request = [timed("Receive: obj=GenerateReqInput(text='"), "more of it"]
+    evidence = found(End("", [*request, words], Cause.UNKNOWN, "", code=4)).evidence or ""
+    assert evidence.removeprefix("exited with 4: ") == words
+    assert "more" not in (found(End("", ["bye", *request], Cause.UNKNOWN, "", code=4)).evidence or "")
 
 
 def test_every_hint_can_be_filled() -> None:

@@ -24,27 +24,23 @@ _NOISE = re.compile(
     r"|cur_batch\.reqs=|reqs=\[Req\("
 )
 _REQUEST = re.compile(
-    # What SGLang, vLLM and uvicorn say of one request: its text, its failure, its echo.
+    # What SGLang, vLLM and uvicorn say of one request, in several lines or without a stamp: its text, its failure.
     r'^(?:Receive: obj=|Finish: obj=|\[http_server\] Error|ERROR: +Exception in ASGI application|INFO: +\S+ - ")'
-    r'|^\{.*"event": ?"request\.|^Received request \S+: |^(?:Added|Aborted|Finished) request |^Error in request: '
-    r"|^Error (?:in preprocessing prompt|processing|converting|handling|during (?:de)?tokenization|while loading)"
-    r"|^(?:Invalid request|Reasoning parsing error|Tool call parsing error|Hit invalid |An exception occurred while)"
-    r"|^(?:Task exception was never retrieved|future: <|Exception ignored in|Exception in callback)"
-    r"|^Gracefully exiting\.\.\."
+    r'|^\{.*"event": ?"request\.|^(?:Task exception was never retrieved|future: <|Exception ignored in)'
+    r"|^Exception in callback"
 )
 _TRACEBACK = "Traceback (most recent call last)"
 _LINK = re.compile(r"^(?:During handling of the above exception|The above exception was the direct cause)")
-_WITHIN = re.compile(r'^(?:\s|File "[^"]+", line \d+|\+-?[+ -])')
 _EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: |:?$)")
 _NAMED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Timeout|Exit)(?:: |:?$)")
 """An exception by its name alone: what may stand without its traceback."""
-_ANNOUNCES = re.compile(r"[Ee]rror|[Ee]xception|[Ff]ail|[Tt]raceback")
+_ANNOUNCES = re.compile(r"error|exception|fail", re.IGNORECASE)
 _ROUTINE = re.compile(r"^(?:(?:Prefill|Decode) batch|INFO: )")
 """Stamped lines that announce no traceback."""
 _OWN = re.compile(
     # Unstamped lines that are no part of the message before them.
     r"^(?:\[rank\d+\]:|\S+:\d+:\d+ \[\d+\] NCCL |NCCL |terminate called|Fatal Python|Process \S+:$|INFO: |ERROR: "
-    r"|\[torch_|Killed|Exception in thread|Bus error|Segmentation fault|!+ Segf|\[E\d)"
+    r"|\[torch_|Killed|Exception in thread|Bus error|Segmentation fault|!+ Segf|\[E[\d ])"
 )
 _IS_DYING = re.compile(DYING)
 
@@ -96,10 +92,10 @@ def _without_requests(lines: Iterable[str]) -> Iterator[Line]:
             elif _OWN.match(text):
                 more = False
             else:
-                more = stamps or bool(_WITHIN.match(text) or _LINK.match(text) or _NAMED.match(text))
+                more = stamps or text[0].isspace() or bool(_LINK.match(text) or _NAMED.match(text))
             if more:
                 told = told or _NAMED.match(text) is not None
-                linked = _LINK.match(text) is not None or (linked and bool(_WITHIN.match(text)))
+                linked = _LINK.match(text) is not None or (linked and text[0].isspace())
                 continue
         request = line if _REQUEST.search(text) else None
         told = linked = False
@@ -158,7 +154,7 @@ class _Reader:
     def _inside(self, frames: list[str], line: Line) -> None:
         text = line.text
         ended = line.stamped and (line.source is None or line.source != self._source)
-        if _WITHIN.match(text):
+        if text[0].isspace():
             frames.append(text)
         elif _EXCEPTION.match(text) and not ended:
             self._open = None
@@ -176,8 +172,6 @@ class _Reader:
         elif ended:
             self._open = None
             self._say(line)
-        elif any(frame.startswith("File ") for frame in frames):
-            frames.append(text)  # a traceback that lost its indentation
         else:
             self._say(line)
 
