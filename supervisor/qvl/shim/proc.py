@@ -13,8 +13,8 @@ DEAD_STATES = "ZXx"
 
 
 class Process:
-    """One line of /proc/PID/stat, as far as it is needed. `start`, since boot, and `ticks`, spent on a processor, are
-    in clock ticks (proc(5))."""
+    """One line of /proc/PID/stat, as far as it is needed. `start`, since boot, and `ticks`, spent on a processor by it
+    and by those of its children that have ended, are in clock ticks (proc(5))."""
 
     __slots__ = ("comm", "group", "pid", "ppid", "start", "state", "ticks")
 
@@ -42,7 +42,7 @@ def read(pid: int) -> Process | None:
     head, _, tail = text.rpartition(b")")
     fields = tail.split()
     comm = head.partition(b"(")[2].decode("utf-8", "replace")
-    ticks = int(fields[11]) + int(fields[12])
+    ticks = sum(map(int, fields[11:15]))
     return Process(pid, int(fields[1]), int(fields[2]), int(fields[19]), comm, fields[0].decode("ascii"), ticks)
 
 
