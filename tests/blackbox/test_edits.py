@@ -357,16 +357,14 @@ def test_moving_workers_to_other_cards_and_ports(tmp_path: Path) -> None:
 
 def test_a_look_at_the_file_while_it_is_being_applied_leaves_nothing_pending(tmp_path: Path) -> None:
     """A script moves a file into place and types `apply` at once; the save is noticed only then."""
-    slow = {
-        "profiles": {"slow": {"extends": "standard", "args": {"sim-ignore-sigterm": True}}},
-        "pools": {"extra": {"profile": "slow", "gpus": "none", "workers": 1, "stop": {"drain": 0, "term": "2s"}}},
-    }
-    with Daemon(tmp_path, slow) as daemon:
+    extra = {"pools": {"extra": {"profile": "standard", "gpus": [1]}}}
+    with Daemon(tmp_path, extra) as daemon:
         daemon.edit(pool("extra", port=daemon.port + 4))
         daemon.start().ready("extra-0")
-        daemon.edit({"pools": {"extra": None}})
+        first = daemon.ready()
+        daemon.edit({"pools": {"extra": None}}, args(sim_load_seconds=3))
         daemon.client.apply(daemon.client.plan()["id"])
-        daemon.in_phase("stopping", "extra-0")
+        daemon.until(lambda w: w["phase"] == "starting" and w["pid"] != first["pid"], "under way")
         assert daemon.process is not None
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(daemon.status["workers"]) == 1, 15, "the pool is gone")

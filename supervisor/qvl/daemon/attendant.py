@@ -137,17 +137,24 @@ class WorkerAttendant:
         surface, key = self.surface(worker)
         mute = 0
         while surface.metrics:
-            try:
-                sample = await self._client.scrape(worker, surface, key)
-            except TimeoutError:
-                sample = None
+            busy = await self._is_busy(worker, surface, key)
             # A server that is busy may be too busy to say so, once.
-            mute = mute + 1 if sample is None and worker.window and worker.window[-1].busy else 0
-            if (sample is None and mute in (0, DRAIN_MUTE)) or (sample is not None and not sample.busy):
+            mute = mute + 1 if busy is None and worker.window and worker.window[-1].busy else 0
+            if (busy is None and mute in (0, DRAIN_MUTE)) or busy is False:
                 break
             self._publish_metrics(worker)
             await asyncio.sleep(DRAIN_PERIOD)
         self._supervisor.post(worker.name, Drained(generation))
+
+    async def _is_busy(self, worker: Worker, surface: Surface, key: str | None) -> bool | None:
+        """Whether requests are in flight; None where that can't be told."""
+        sample = None
+        with contextlib.suppress(TimeoutError):
+            sample = await self._client.scrape(worker, surface, key)
+        count = await self._client.in_flight(worker, surface, key)
+        if count is not None:
+            return count > 0
+        return None if sample is None else sample.busy
 
     # ---- tasks that follow from the phase
 

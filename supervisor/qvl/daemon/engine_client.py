@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import httpx
+import msgspec
 
 from qvl.daemon.worker import Worker
 from qvl.engines.base import Surface
@@ -15,6 +16,21 @@ QUICK = 5.0
 
 WINDOW = 60.0
 """Seconds of scrapes that are kept for latencies."""
+
+
+class _Load(msgspec.Struct):
+    num_running_reqs: int
+    num_waiting_reqs: int
+
+
+class _Loads(msgspec.Struct):
+    """What SGLang's /v1/loads answers: an entry for each data-parallel rank."""
+
+    loads: list[_Load]
+
+    @property
+    def in_flight(self) -> int:
+        return sum(load.num_running_reqs + load.num_waiting_reqs for load in self.loads)
 
 
 class EngineClient:
@@ -46,6 +62,16 @@ class EngineClient:
         worker.window = [s for s in worker.window if sample.at - s.at < WINDOW] + [sample]
         worker.metrics = figures(worker.window)
         return sample
+
+    async def in_flight(self, worker: Worker, surface: Surface, key: str | None) -> int | None:
+        """Requests that run or wait right now; None where the engine has no word for it, or doesn't answer."""
+        if not surface.loads:
+            return None
+        try:
+            document = await self.fetch(worker, surface.loads, key)
+            return msgspec.convert(document, _Loads).in_flight if document else None
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError):
+            return None
 
     async def get(self, worker: Worker, path: str, key: str | None, timeout: float) -> tuple[bool, str]:
         """Whether `path` answers 200 within `timeout` seconds, and else what it did instead."""

@@ -57,6 +57,8 @@ class Surface(msgspec.Struct, frozen=True):
     deep: str = ""
     """A real generation: only when idle, one at a time."""
     metrics: str = ""
+    loads: str = ""
+    """Requests in flight right now, as JSON: gauges in `metrics` may be as old as some decode steps."""
     openai: bool = False
     """Speaks /v1/chat/completions."""
     owned: bool = False

@@ -79,7 +79,15 @@ class SglangDriver:
             return None
 
 
-SURFACE = Surface(alive="/v1/models", ready="/health", deep="/health", metrics="/metrics", openai=True, owned=True)
+SURFACE = Surface(
+    alive="/v1/models",
+    ready="/health",
+    deep="/health",
+    metrics="/metrics",
+    loads="/v1/loads",  # since 0.5.8
+    openai=True,
+    owned=True,
+)
 WATCHDOG = 300.0
 """Seconds after which SGLang ends a scheduler whose batch doesn't, unless --watchdog-timeout says otherwise."""
 AFTER_WATCHDOG = 60.0
