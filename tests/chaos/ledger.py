@@ -14,6 +14,8 @@ CHATTER = re.compile(rb"^\[[^\]\n]*\] Simulated chatter, line (\d+)$")
 COUNTED = re.compile(rb"^line (\d+) of (\d+)\.$")
 LOSS = re.compile(rb"^\[qvl\] (\d+) bytes of output were lost: ")
 NOTE = b"[qvl] "
+_LINE_END = re.compile(rb"[\r\n]")
+"""A carriage return is one too: a marker may follow what a progress bar has drawn."""
 
 
 class Run(NamedTuple):
@@ -53,7 +55,7 @@ class Book:
 
     def lost_since(self, offset: int) -> int:
         """Bytes that the log itself says are missing, from an offset on."""
-        lines = bytes(self._data[max(0, offset - (self._begin or 0)) :]).split(b"\n")
+        lines = _LINE_END.split(bytes(self._data[max(0, offset - (self._begin or 0)) :]))
         return sum(int(found[1]) for line in lines if (found := LOSS.match(line)))
 
     def runs(self, *, ended: bool = False) -> list[Run]:
@@ -72,7 +74,7 @@ def chatter_faults(data: bytes) -> list[str]:
     faults = []
     due, excused = 0, False
     torn: bytes | None = None
-    lines = data.split(b"\n")
+    lines = _LINE_END.split(data)
     for line, after in zip(lines, [*lines[1:], b""], strict=True):
         if (found := CHATTER.match(line)) is not None:
             number = int(found[1])

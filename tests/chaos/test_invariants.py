@@ -158,6 +158,7 @@ def test_chatter_that_is_lost_doubled_or_torn_is_found() -> None:
     assert not chatter_faults(chatter(0, 1) + LOSS + chatter(5))
     assert not chatter_faults(chatter(*range(64)).removesuffix(b"3\nother output\n") + b"\n" + LOSS + chatter(70))
     assert chatter_faults(chatter(*range(64)).removesuffix(b"3\nother output\n") + b"\n" + chatter(70))
+    assert not chatter_faults(chatter(0, 1) + b"bar 10%\r" + LOSS + chatter(5))
     assert chatter_faults(chatter(0, 2)) == ["line 2 where 1 was due"]
     assert chatter_faults(chatter(0, 1, 1))
     assert chatter_faults(chatter(1)), "the first is missing"
