@@ -229,6 +229,7 @@ class Laboratory:
                 self.has_no_tree(name)
             else:
                 self.has_one_tree(name)
+                calmly(lambda w=worker: self._roots.sees(w["name"], w["pid"]), f"the watch sees {name}")  # type: ignore[misc]
             generations = [run["generation"] for run in self.runs(name)]
             if name not in self.recurring:
                 assert generations == sorted(set(generations)), f"{name}: a start has happened twice: {generations}"
@@ -320,6 +321,10 @@ class RootWatch(threading.Thread):
     def stop(self) -> None:
         self._over.set()
         self.join()
+
+    def sees(self, name: str, pid: int) -> bool:
+        """Whether a root process is among those that are watched."""
+        return any(pid == root for root, _ in self._living.get(name, ()))
 
     def _look(self, now: float) -> None:
         present = _pids()
