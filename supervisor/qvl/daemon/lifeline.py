@@ -45,8 +45,9 @@ class Lifeline:
         self._supervisor = supervisor
         self._launcher = launcher
         self._gpus = gpus
-        self._children: set[int] = set()
-        """Shims that may be children of this process, also of an earlier run of it."""
+        # Also shims of an earlier run of this process (`qvl.daemon.succession`) whose workers are over by now.
+        self._children = {child.pid for child in proc.descendants(os.getpid()) if child.ppid == os.getpid()}
+        """Shims that may be children of this process."""
 
     async def follow(self, worker: Worker, record: WorkerRecord) -> None:
         """Hold the link to a worker's shim until its tree is gone, put away what is left, and tell how it ended."""
