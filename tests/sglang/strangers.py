@@ -1,4 +1,4 @@
-"""Other people's programs on the worker's port, of three kinds."""
+"""Other people's programs on the worker's port, beside `harness.listening`, which never answers."""
 
 import contextlib
 import http.server
@@ -9,20 +9,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def bound(port: int) -> Iterator[socket.socket]:
-    """It holds the port, and doesn't listen."""
+    """It holds the port, and doesn't listen: nobody can be named as its holder."""
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over what earlier connections left
         stranger.bind(("127.0.0.1", port))
         # Two who both say so may share a port for as long as neither listens: this one doesn't share.
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        yield stranger
-
-
-@contextlib.contextmanager
-def mute(port: int) -> Iterator[socket.socket]:
-    """It listens, and never answers."""
-    with bound(port) as stranger:
-        stranger.listen(64)
         yield stranger
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from qvl.client.documents import WorkerDoc
 
-from tests.blackbox.harness import Daemon, pool
+from tests.blackbox.harness import Daemon, listening, pool
 from tests.sglang import strangers
 from tests.sglang.conftest import Row
 from tests.sglang.ending import START, Run, serving, shown, starting
@@ -46,7 +46,7 @@ def given_up(daemon: Daemon, tell: Tell, event: str, cause: str) -> WorkerDoc:
         return worker["phase"] == "failed" and end is not None and end["cause"] == cause
 
     began = time.monotonic()
-    worker = daemon.until(over, f"failed: {cause}", timeout=120)
+    worker = daemon.until(over, f"failed: {cause}", timeout=START)
     end = worker["last_exit"]
     assert end is not None
     code = "no process" if end["code"] is None else f"exit {end['code']}"
@@ -256,12 +256,13 @@ def test_a_restart_under_load(daemon: Daemon, tell: Tell) -> None:
 
 
 def test_a_stop_lets_a_request_finish(daemon: Daemon, tell: Tell) -> None:
-    daemon.edit(pool(stop={"drain": "60s", "term": "30s"}))
+    daemon.edit(pool(stop={"drain": "60s", "term": "30s"}, health={"interval": "0.2s"}))
     daemon.applied()
     run = serving(daemon)
     stream = Stream(daemon.port, 800)
     stream.start()
-    assert stream.began.wait(60)
+    # SGLang's figures tell of a request some 40 tokens after its beginning.
+    daemon.until(lambda w: (w["metrics"]["running"] or 0) > 0, "a request runs", timeout=60)
     run.struck()
     daemon.client.act("stop", "chat-0", pool=False)
     assert daemon.in_phase("draining")["ready"] is False
@@ -325,7 +326,8 @@ def test_its_port_is_taken_before_it_binds(daemon: Daemon, tell: Tell) -> None:
         daemon.client.act("stop", "chat-0", pool=False)
         daemon.in_phase("stopped")
         patience = max(15.0, took(daemon))
-        daemon.edit(profile(args={"skip-server-warmup": None}), pool(health={"stall_timeout": f"{patience:.0f}s"}))
+        patient = {"interval": None, "stall_timeout": f"{patience:.0f}s"}
+        daemon.edit(profile(args={"skip-server-warmup": None}), pool(health=patient))
         daemon.applied()
         daemon.client.act("start", "chat-0", pool=False)
     assert run.exit is not None
@@ -340,13 +342,13 @@ def test_its_port_is_taken_and_it_waits_for_itself(daemon: Daemon, tell: Tell) -
         robbed(daemon, run, tell, "port taken, bound but not listening", "address already in use", free)
 
 
-@pytest.mark.parametrize("kind", [strangers.mute, strangers.agreeable])
+@pytest.mark.parametrize("kind", [listening, strangers.agreeable])
 def test_its_port_is_taken_by_another_server(kind: Callable[[int], Stranger], daemon: Daemon, tell: Tell) -> None:
     """Alone SGLang would wait for ever where the other never answers, and take an answer for its own."""
     run = starting(daemon)
     holder = f"pid {os.getpid()}"
     with kind(daemon.port):
-        what = "a mute listener" if kind is strangers.mute else "a server that answers 200"
+        what = "a mute listener" if kind is listening else "a server that answers 200"
         robbed(daemon, run, tell, f"port taken by {what}", holder, holder)
 
 
