@@ -25,8 +25,8 @@ HAS_PROCESS = frozenset({"starting", "running", "draining", "stopping", "parked"
 DESCRIPTORS = 24
 """More than at the first look: connections to workers that are kept open for a moment, one or two for each."""
 MEMORY = 40 * 1024
-"""KiB more than at the first look. Measured: 13 MiB for the 4096 events that are remembered, 8 for 32 plans, 10 for what
-many reloads need at once."""
+"""KiB more than at the first look. Measured: 13 MiB for the 4096 events that are remembered, 8 for 32 plans, 10 for
+what many reloads need at once."""
 
 Wanted = Mapping[str, Collection[str]]
 """By worker, why it may end."""

@@ -31,9 +31,10 @@ class Row(NamedTuple):
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
+def tell(request: pytest.FixtureRequest) -> Callable[[Row], None]:
     """Takes a row. It travels in the test's report, so that it is printed though the test fails later."""
-    return lambda row: record_property("end", tuple(row))
+    properties: list[tuple[str, object]] = request.node.user_properties
+    return lambda row: properties.append(("end", tuple(row)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -34,9 +34,10 @@ def boot(folder: Path, kept: Iterable[str] = ()) -> Box:
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Tell:
+def tell(request: pytest.FixtureRequest) -> Tell:
     """Have a test's figures shown in the table at the end of the run, and kept in its JUnit file."""
-    return lambda figures: record_property(FIGURES, dict(figures))
+    properties: list[tuple[str, object]] = request.node.user_properties
+    return lambda figures: properties.append((FIGURES, dict(figures)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import uuid
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -148,7 +149,13 @@ class Launcher:
         if spec.launch.engine.kind is EngineKind.COMMAND:
             return None
         others = {port for name, port in self._side_ports.items() if name != spec.name}
-        free = (p for p in NCCL_PORTS if p not in taken and p not in others and is_free("127.0.0.1", p))
+        # Engines bind theirs seconds after it was found free: two daemons of a host had better not look in one order.
+        first = zlib.crc32(str(self._log_dir).encode()) % len(NCCL_PORTS)
+        free = (
+            p
+            for p in (*NCCL_PORTS[first:], *NCCL_PORTS[:first])
+            if p not in taken and p not in others and is_free("127.0.0.1", p)
+        )
         if (port := next(free, None)) is not None:
             self._side_ports[spec.name] = port
         return port
