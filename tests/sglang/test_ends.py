@@ -17,8 +17,8 @@ from qvl.client.documents import WorkerDoc
 from tests.blackbox.harness import Daemon, listening, pool
 from tests.sglang import strangers
 from tests.sglang.conftest import Row
-from tests.sglang.ending import START, Run, serving, shown, starting
-from tests.sglang.traffic import Load, Stream, complete
+from tests.sglang.ending import END, START, Run, serving, shown, starting
+from tests.sglang.traffic import Load, Stream, complete, running
 from tests.support import wait_until
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600), pytest.mark.xdist_group("sglang")]
@@ -256,13 +256,13 @@ def test_a_restart_under_load(daemon: Daemon, tell: Tell) -> None:
 
 
 def test_a_stop_lets_a_request_finish(daemon: Daemon, tell: Tell) -> None:
-    daemon.edit(pool(stop={"drain": "60s", "term": "30s"}, health={"interval": "0.2s"}))
+    daemon.edit(pool(stop={"drain": "60s", "term": "30s"}))
     daemon.applied()
     run = serving(daemon)
     stream = Stream(daemon.port, 800)
     stream.start()
     # SGLang's figures tell of a request some 40 tokens after its beginning.
-    daemon.until(lambda w: (w["metrics"]["running"] or 0) > 0, "a request runs", timeout=60)
+    wait_until(lambda: running(daemon) > 0, 60, "a request runs")
     run.struck()
     daemon.client.act("stop", "chat-0", pool=False)
     assert daemon.in_phase("draining")["ready"] is False
@@ -317,6 +317,8 @@ def took(daemon: Daemon) -> float:
 
 def test_its_port_is_taken_before_it_binds(daemon: Daemon, tell: Tell) -> None:
     """Nobody listens, so nobody can be named before SGLang fails, and without a warm-up it ends by itself."""
+    daemon.client.act("stop", "chat-0", pool=False)
+    daemon.in_phase("stopped", timeout=END)
     daemon.client.act("start", "chat-0", pool=False)
     run = starting(daemon)
     free = f"port {daemon.port} is not free"
@@ -326,8 +328,7 @@ def test_its_port_is_taken_before_it_binds(daemon: Daemon, tell: Tell) -> None:
         daemon.client.act("stop", "chat-0", pool=False)
         daemon.in_phase("stopped")
         patience = max(15.0, took(daemon))
-        patient = {"interval": None, "stall_timeout": f"{patience:.0f}s"}
-        daemon.edit(profile(args={"skip-server-warmup": None}), pool(health=patient))
+        daemon.edit(profile(args={"skip-server-warmup": None}), pool(health={"stall_timeout": f"{patience:.0f}s"}))
         daemon.applied()
         daemon.client.act("start", "chat-0", pool=False)
     assert run.exit is not None

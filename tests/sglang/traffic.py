@@ -28,6 +28,16 @@ def complete(daemon: Daemon, *, image: bool = False, key: str = KEY) -> dict[str
     return document
 
 
+def running(daemon: Daemon) -> float:
+    """Requests that run, as SGLang's own figures have it: the daemon reads these once in a health interval."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{daemon.port}/metrics", headers={"Authorization": f"Bearer {KEY}"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        text = answer.read().decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("sglang:num_running_reqs{"))
+
+
 class Stream(threading.Thread):
     """A streamed completion of `tokens` tokens, which takes about 5 ms each."""
 
