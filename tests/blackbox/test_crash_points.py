@@ -189,6 +189,27 @@ def test_what_an_edit_ends_goes_with_it(part: str, root: Path) -> None:
         lab.stop_and_look()
 
 
+def test_what_was_restarted_by_an_edit_that_a_successor_commits_is_kept(root: Path) -> None:
+    """The daemon dies when every worker runs what the file says, and nothing says so yet."""
+    with Daemon(root, FAST) as daemon, Laboratory(daemon, bystander=False) as lab:
+        lab.begin()
+        lab.ready()
+
+        def edit() -> None:
+            daemon.edit(args(max_running_requests=7))
+            calmly(lambda: daemon.file["applied"] == daemon.revision_of_file(), "the file is applied")
+
+        assert lab.dies_during(edit, 1, "before applied.json") is not None, "there is no such point"
+        lab.succeed()
+        before = lab.ready()
+        calmly(lambda: daemon.file["applied"] == daemon.revision_of_file(), "the file is applied")
+        daemon.client.act("restart", "chat-0", pool=False)
+        worker = lab.ready(not_pid=before["pid"])
+        assert b"--max-running-requests" in Path(f"/proc/{worker['pid']}/cmdline").read_bytes()
+        assert len(lab.runs("chat-0")) == 3, "it was taken back"
+        lab.stop_and_look()
+
+
 BASES: dict[str, tuple[type[Scenario], int, str]] = {
     "an end that isn't counted yet": (Killed, 1, "before an end is told"),
     "half of a switch": (Switch, 2, "before the shim is launched"),

@@ -21,6 +21,7 @@ from qvl.core.planning import Current, plan
 from qvl.daemon.changes import EVERY_POOL, Changes, summary
 from qvl.daemon.journal import Journal
 from qvl.daemon.supervisor import Supervisor
+from qvl.daemon.transaction import keep
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Severity
 from qvl.model.gpu import Gpu
@@ -333,7 +334,7 @@ class Configuration:
             workers = prepared.fleet.workers
             wrong = await self._changes.begin(EVERY_POOL, "apply", config.revision, made, workers, commit)
         else:
-            commit()
+            await self._supervisor.ask(lambda: keep(self._supervisor, prepared.fleet.workers, commit))
         if wrong is None:
             if changed or typed:
                 data: dict[str, object] = {"revision": config.revision, "outcome": "done"}

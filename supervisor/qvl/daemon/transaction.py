@@ -6,7 +6,7 @@ that it changed goes back. Workers that weren't serving get their new specificat
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from qvl.core.inputs import HoldAsked, Mended, Respecified, RestartAsked, TrialEnded
@@ -195,6 +195,16 @@ class Transaction:
                     self._supervisor.remove(step.worker)
                 case Action.KEEP | Action.RECONFIGURE | Action.LIVE if worker is not None:
                     reconfigure(self._supervisor, worker, self._wanted[step.worker])
+
+
+def keep(supervisor: Supervisor, wanted: Iterable[WorkerSpec], commit: Callable[[], None]) -> None:
+    """Commit where every worker is as it is to be. One may be so by the doing of an earlier daemon, which died before
+    it could commit: from now on that is what holds for it, or it would be taken back."""
+    commit()
+    for spec in wanted:
+        worker = supervisor.workers.get(spec.name)
+        if worker is not None and not worker.removing:
+            reconfigure(supervisor, worker, spec)
 
 
 def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> None:
