@@ -115,7 +115,7 @@ def test_an_applied_plan_leaves_nothing_to_do(current: dict[str, Current], wante
     fleet = applied(current, wanted, made.steps)
     assert {name: worker.spec for name, worker in fleet.items()} == {spec.name: spec for spec in wanted}
     for worker in fleet.values():
-        if worker.record.phase.has_process:
+        if worker.record.phase.has_process and worker.record.wanted is Wanted.UP:
             assert worker.record.launched is not None
             assert launch_changes(worker.record.launched, worker.spec.launch) == ()
     assert not planned(fleet, wanted).changes
@@ -208,6 +208,55 @@ def test_another_profile_with_the_same_launch_interrupts_nobody() -> None:
 )
 def test_who_is_restarted_for_a_change(phase: Phase, wanted: Wanted, action: Action) -> None:
     assert edit(worker(phase, wanted), model="/b").action is action
+
+
+def test_who_is_on_its_way_down_is_neither_interrupted_nor_compared_with_what_it_ran() -> None:
+    for phase in (Phase.DRAINING, Phase.STOPPING):
+        current = worker(phase, Wanted.DOWN)
+        assert edit(current, model="/b", port=8001).action is Action.RECONFIGURE
+        spec = msgspec.structs.replace(current.spec, launch=msgspec.structs.replace(current.spec.launch, model="/b"))
+        edited = msgspec.structs.replace(current, spec=spec)
+        assert edit(edited).action is Action.KEEP
+        assert edit(edited, model="/a").action is Action.RECONFIGURE, "taken back before it has ended"
+
+
+def test_what_no_process_can_tell_restarts_nobody() -> None:
+    named = msgspec.structs.replace(ENGINE, name="other", smoke="/smoke")
+    step = edit(worker(), engine=named)
+    assert (step.action, [key.key for key in step.keys]) == (Action.RECONFIGURE, ["engine.name", "engine.smoke"])
+    own = msgspec.structs.replace(ENGINE, kind=EngineKind.COMMAND)
+    assert edit(worker(engine=own), args={"tp-size": 1}).action is Action.RECONFIGURE
+    assert edit(worker(engine=own), args={"tp-size": 1}, raw_args=("--x",)).keys == (
+        KeyChange("raw_args", (), ("--x",)),
+    )
+    assert edit(worker(), engine=own, args={"tp-size": 1}).action is Action.RESTART
+
+
+@pytest.mark.parametrize(
+    ("phase", "action", "requests"),
+    [
+        (Phase.RUNNING, Action.RESTART, 3),
+        (Phase.RUNNING, Action.STOP, 3),
+        (Phase.RUNNING, Action.RELAYOUT, 3),
+        (Phase.DRAINING, Action.RESTART, None),  # interrupted already
+        (Phase.STARTING, Action.RESTART, None),
+        (Phase.RUNNING, Action.RECONFIGURE, None),
+    ],
+)
+def test_requests_that_are_cut_off_are_told(phase: Phase, action: Action, requests: int | None) -> None:
+    busy = msgspec.structs.replace(worker(phase), requests=3)
+    before = busy.spec
+    changed = {
+        Action.RESTART: msgspec.structs.replace(before.launch, model="/b"),
+        Action.RELAYOUT: msgspec.structs.replace(before.launch, port=8001),
+    }
+    policy = Policy(stop=StopPolicy(drain=5.0))
+    after = msgspec.structs.replace(before, launch=changed.get(action, before.launch), policy=policy)
+    (step,) = planned({"chat-0": busy}, [] if action is Action.STOP else [after]).steps
+    assert (step.action, step.requests) == (action, requests)
+    # One that leaves its place does so by the policy that it has.
+    assert step.drain_s == (None if requests is None else 5.0 if action is Action.RESTART else 60.0)
+    assert planned({"chat-0": worker(phase)}, []).steps[0].requests is None, "nobody knows"
 
 
 def test_an_edit_that_is_taken_back_before_it_was_applied_changes_nothing() -> None:

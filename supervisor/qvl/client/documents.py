@@ -134,6 +134,8 @@ class PlanStepDoc(TypedDict):
     action: str
     keys: list[KeyChangeDoc]
     downtime_s: float | None
+    requests: int | None
+    drain_s: float | None
 
 
 class PlanDoc(TypedDict):

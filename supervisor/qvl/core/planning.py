@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep
-from qvl.model.spec import Launch, WorkerSpec
+from qvl.model.spec import EngineKind, Launch, Policy, WorkerSpec
 from qvl.model.worker import Phase, Wanted, WorkerRecord
 
 _LAYOUT = ("gpus", "host", "port")
 """Keys whose change moves a worker to other GPUs or another address."""
+
+
+_UNSEEN = ("engine.name", "engine.smoke")
+"""Keys that no process was started with: what we call its engine, and what a switch asks it."""
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -21,13 +25,15 @@ class Current(msgspec.Struct, frozen=True):
 
     spec: WorkerSpec
     record: WorkerRecord
+    requests: int | None = None
+    """In flight, running and queued, as it said last; None where it said nothing."""
 
 
 def changed_keys(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> Iterator[KeyChange]:
     """The leaves that differ, with dotted keys, in order. Lists are leaves."""
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
-        if _same(before, after):
+        if is_same(before, after):
             continue
         if isinstance(before, Mapping | None) and isinstance(after, Mapping | None) and (before or after):
             yield from changed_keys(before or {}, after or {}, f"{prefix}{key}.")
@@ -35,13 +41,30 @@ def changed_keys(old: Mapping[str, object], new: Mapping[str, object], prefix: s
             yield KeyChange(f"{prefix}{key}", before, after)
 
 
-def _same(before: object, after: object) -> bool:
+def is_same(before: object, after: object) -> bool:
     """As written: to Python `true` equals 1, to a command line the bare flag is not the flag with a value."""
     return msgspec.json.encode(before, order="deterministic") == msgspec.json.encode(after, order="deterministic")
 
 
 def launch_changes(old: Launch, new: Launch) -> tuple[KeyChange, ...]:
-    return tuple(changed_keys(msgspec.to_builtins(old), msgspec.to_builtins(new)))
+    """What another process has to be started for."""
+    return tuple(change for change in _all_changes(old, new) if _is_seen(change, old, new))
+
+
+def _unseen_changes(old: Launch, new: Launch) -> tuple[KeyChange, ...]:
+    return tuple(change for change in _all_changes(old, new) if not _is_seen(change, old, new))
+
+
+def _all_changes(old: Launch, new: Launch) -> Iterator[KeyChange]:
+    return changed_keys(msgspec.to_builtins(old), msgspec.to_builtins(new))
+
+
+def _is_seen(change: KeyChange, old: Launch, new: Launch) -> bool:
+    """Whether the process could tell. A command has its arguments in its command line, never in `args`, which only
+    count its cards."""
+    if old.engine.kind is new.engine.kind is EngineKind.COMMAND and change.key.split(".")[0] == "args":
+        return False
+    return change.key not in _UNSEEN
 
 
 def policy_changes(old: WorkerSpec, new: WorkerSpec) -> tuple[KeyChange, ...]:
@@ -65,7 +88,8 @@ def plan(
     names = {spec.name for spec in wanted}
     for name, gone in current.items():
         if name not in names:
-            steps.append(PlanStep(name, Action.STOP, _profile_change(gone.spec.profile, None)))
+            ends = PlanStep(name, Action.STOP, _profile_change(gone.spec.profile, None))
+            steps.append(_interrupting(ends, gone, gone.spec.policy))
     pools = {spec.pool for spec in wanted}
     removed = sorted({c.spec.pool for c in current.values() if c.spec.pool not in pools and _is_up(c.record)})
     return Plan(revision=revision, steps=tuple(steps), removes_pools=tuple(removed))
@@ -89,7 +113,8 @@ def _step(
         expected = downtime.get(spec.name) if up else None
         return PlanStep(spec.name, Action.START, _profile_change(None, spec.profile), expected)
     record = now.record
-    alive = record.phase.has_process
+    # Nobody is interrupted by what becomes of one that was told to stop, and its next start is the only one to come.
+    alive = record.phase.has_process and record.wanted is Wanted.UP
     launched = record.launched if alive and record.launched is not None else now.spec.launch
     keys = launch_changes(launched, spec.launch)
     if keys:
@@ -98,6 +123,16 @@ def _step(
         if not alive and (record.wanted is Wanted.DOWN or record.phase is Phase.STOPPED):
             return PlanStep(spec.name, Action.RECONFIGURE, named)
         moved = any(change.key.split(".")[0] in _LAYOUT for change in keys)
-        return PlanStep(spec.name, Action.RELAYOUT if moved else Action.RESTART, named, downtime.get(spec.name))
-    keys = (*_profile_change(now.spec.profile, spec.profile), *policy_changes(now.spec, spec))
+        # One that moves leaves its place first, by the policy that it has; any other is asked with the new one in hand.
+        action, policy = (Action.RELAYOUT, now.spec.policy) if moved else (Action.RESTART, spec.policy)
+        return _interrupting(PlanStep(spec.name, action, named, downtime.get(spec.name)), now, policy)
+    unseen = _unseen_changes(now.spec.launch, spec.launch)
+    keys = (*_profile_change(now.spec.profile, spec.profile), *unseen, *policy_changes(now.spec, spec))
     return PlanStep(spec.name, Action.RECONFIGURE if keys else Action.KEEP, keys)
+
+
+def _interrupting(step: PlanStep, now: Current, policy: Policy) -> PlanStep:
+    """With what it cuts off. Who drains already is not interrupted by this."""
+    if now.requests is None or now.record.phase is not Phase.RUNNING:
+        return step
+    return msgspec.structs.replace(step, requests=now.requests, drain_s=policy.stop.drain)

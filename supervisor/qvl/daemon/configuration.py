@@ -302,7 +302,7 @@ class Configuration:
     def _plan(self, wanted: Sequence[WorkerSpec], revision: str, pool: str | None = None) -> Plan:
         workers = self._supervisor.workers.values()
         current = {
-            w.name: Current(w.spec, w.record)
+            w.name: Current(w.spec, w.record, w.metrics.in_flight)
             for w in workers
             if not w.removing and (pool is None or w.record.pool == pool)
         }

@@ -16,6 +16,7 @@ import msgspec
 
 from qvl.core.inputs import DeadlinePassed, Effect, Input, RestartAsked, StartAsked, StopAsked
 from qvl.core.lifecycle import Step, step
+from qvl.core.planning import launch_changes
 from qvl.daemon import clock
 from qvl.daemon.journal import Journal
 from qvl.daemon.report import worker_status
@@ -175,7 +176,8 @@ class Supervisor:
             if worker is None:
                 continue
             failed = worker.record.phase in (Phase.FAILED, Phase.BACKOFF)
-            other = worker.record.launched not in (None, worker.spec.launch)
+            launched = worker.record.launched
+            other = launched is not None and bool(launch_changes(launched, worker.spec.launch))
             if worker.record.wanted is Wanted.DOWN or not (failed or other):
                 self._save(worker.record)
             else:

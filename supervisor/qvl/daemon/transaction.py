@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from qvl.core.inputs import HoldAsked, Mended, Respecified, RestartAsked, TrialEnded
+from qvl.core.planning import is_same
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Worker
 from qvl.model.plan import Action, PlanStep
@@ -209,7 +210,7 @@ def keep(supervisor: Supervisor, wanted: Iterable[WorkerSpec], commit: Callable[
 
 def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> None:
     """A new specification that needs no new process."""
-    if worker.spec == spec:
+    if is_same(worker.spec, spec):
         return
     old, worker.spec = worker.spec.policy, spec
     supervisor.attendant.respecified(worker)

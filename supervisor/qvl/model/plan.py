@@ -33,6 +33,10 @@ class PlanStep(msgspec.Struct, frozen=True):
     keys: tuple[KeyChange, ...] = ()
     downtime_s: float | None = None
     """Expected seconds without this worker, from remembered start-ups; None where nothing is known or nothing stops."""
+    requests: int | None = None
+    """Requests in flight that the step interrupts, running and queued; None where it interrupts none or nobody knows."""
+    drain_s: float | None = None
+    """Seconds that they get to finish; None with `requests`."""
 
 
 class Plan(msgspec.Struct, frozen=True):

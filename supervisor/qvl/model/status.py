@@ -69,6 +69,12 @@ class WorkerMetrics(msgspec.Struct, frozen=True):
     ttft_p50_s: float | None = None
     ttft_p95_s: float | None = None
 
+    @property
+    def in_flight(self) -> int | None:
+        """Requests that run or wait; None where neither is known."""
+        known = [count for count in (self.running, self.queued) if count is not None]
+        return sum(known) if known else None
+
 
 class WorkerStatus(msgspec.Struct, frozen=True):
     name: str
