@@ -10,7 +10,7 @@ from qvl.cli.units import count, duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qvl.client.documents import KeyChangeDoc, PlanDoc
+    from qvl.client.documents import KeyChangeDoc, PlanDoc, PlanStepDoc
 
 ACTION_STYLES = {"restart": "warn", "relayout": "warn", "stop": "bad", "start": "good", "live": "good"}
 INTERRUPTING = ("stop", "restart", "relayout")
@@ -33,6 +33,8 @@ def plan_lines(doc: PlanDoc, *, width: int = 80, paint: Paint = plain) -> list[s
         )
         for key in step["keys"]:
             lines += table.wrapped(change(key), width=width, first=" " * 12, rest=" " * 16)
+        if step.get("requests"):  # an older daemon has no word for it
+            lines += table.wrapped(cut_off(step), width=width, first=" " * 12, rest=" " * 16)
     for pool in doc["removes_pools"]:
         lines.append(paint(f"removes the pool {pool}: waits for `qvlctl apply`", "bad"))
     lines.append(summary(len(steps), sum(step["action"] in INTERRUPTING for step in steps), kept))
@@ -42,6 +44,14 @@ def plan_lines(doc: PlanDoc, *, width: int = 80, paint: Paint = plain) -> list[s
 def change(key: KeyChangeDoc) -> str:
     """`mem-fraction-static: 0.8 → 0.85`; a side that isn't there is said to be unset."""
     return f"{key['key']}: {value(key['from'])} → {value(key['to'])}"
+
+
+def cut_off(step: PlanStepDoc) -> str:
+    """Who is hit, and what they are given."""
+    number, drain = step["requests"] or 0, step["drain_s"]
+    who = "it gets" if number == 1 else "they get"
+    given = f"{drain:g} s to finish (stop.drain)" if drain else "no time to finish (stop.drain = 0)"
+    return f"interrupts {count(number, 'request')} in flight: {who} {given}"
 
 
 def value(given: object) -> str:
