@@ -12,7 +12,7 @@ from qvl.config.declare import Field, Named, Section
 from qvl.config.json_schema import json_schema
 from qvl.config.load import load
 from qvl.config.schema import ROOT
-from qvl.engines.sglang_flags import ArgFault, check_args
+from qvl.engines.flags import ArgFault, check_args
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine, EngineKind
 

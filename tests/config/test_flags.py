@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qvl.config.flags import installed_check
 from qvl.config.load import load
-from qvl.engines.sglang_flags import ArgFault, Flag, FlagTable, check_args
+from qvl.engines.flags import ArgFault, Flag, FlagTable, check_args
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine
 

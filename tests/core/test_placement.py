@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qvl.core.placement import ALIASES, Ask, Slot, canonical, group_size, place
-from qvl.engines.sglang_flags import PLACEMENT_ALIASES
+from qvl.engines.flags import PLACEMENT_ALIASES
 from qvl.model.gpu import Gpu
 
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from qvl.engines.advice import advice_of
 from qvl.engines.catalog import drivers
-from qvl.engines.sglang_flags import Flag, FlagTable
+from qvl.engines.flags import Flag, FlagTable
+from qvl.engines.sglang_flags.retired import RETIRED
 from qvl.model.spec import Engine, EngineKind, Launch
 from qvl.model.worker import Cause
 
@@ -33,6 +34,7 @@ TABLE = FlagTable.of(
         flag("prefill-max-requests"),
         flag("prefill-delayer"),
     ],
+    retired=RETIRED,
 )
 
 

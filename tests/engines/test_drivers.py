@@ -9,8 +9,8 @@ import pytest
 from qvl.engines.base import Place, flags_of
 from qvl.engines.catalog import drivers
 from qvl.engines.command import CommandDriver
+from qvl.engines.flags import Flag, FlagTable
 from qvl.engines.sglang import SglangDriver, key_file, our_defaults, spelled
-from qvl.engines.sglang_flags import Flag, FlagTable
 from qvl.engines.simulated import SimulatedDriver
 from qvl.model.spec import Engine, EngineKind, Launch
 from qvl.model.worker import Cause

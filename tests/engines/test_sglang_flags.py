@@ -5,20 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from qvl.engines.sglang_flags import (
+from qvl.engines.flags import (
     PLACEMENT_ALIASES,
     ArgFault,
+    EngineNotFound,
     Flag,
     FlagTable,
     Installed,
-    SglangNotFound,
     canonical,
     check_args,
-    load_flags,
-    locate,
-    read_flags,
 )
-from qvl.engines.sglang_flags.installed import find
+from qvl.engines.flags.installed import SGLANG, find
+from qvl.engines.sglang_flags import load_flags, locate_sglang, read_flags
 from qvl.engines.sglang_flags.retired import RETIRED
 
 SGLANG_PYTHON = Path(__file__).parents[2] / ".sglang" / "bin" / "python"
@@ -157,7 +155,7 @@ def add_metadata(site: Path, version: str) -> None:
 
 
 def read(root: Path, files: dict[str, str]) -> FlagTable:
-    installed = locate(make_environment(root, files))
+    installed = locate_sglang(make_environment(root, files))
     assert installed is not None
     return read_flags(installed)
 
@@ -233,7 +231,7 @@ def test_an_environment_is_read_without_running_its_python(tmp_path: Path) -> No
     python.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
     python.chmod(0o755)
     package = tmp_path / "venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages" / "sglang"
-    assert locate(python) == Installed(python, package, "0.5.3.post1")
+    assert locate_sglang(python) == Installed(python, package, "0.5.3.post1")
     assert not (tmp_path / "was-run").exists()
 
 
@@ -243,7 +241,7 @@ def test_an_editable_install_is_found_through_its_path_file(tmp_path: Path) -> N
     )
     [site] = (tmp_path / "venv" / "lib").glob("*/site-packages")
     (site / "__editable__.sglang.pth").write_text(f"import nothing\n{tmp_path}/checkout/python\n")
-    found = locate(python)
+    found = locate_sglang(python)
     assert found is not None
     assert (found.package, found.version) == (tmp_path / "checkout" / "python" / "sglang", "0.5.18.dev1")
 
@@ -252,7 +250,7 @@ def test_where_the_files_leave_a_doubt_the_interpreter_decides_and_imports_nothi
     python = make_environment(tmp_path, {"server_args.py": CALLS}, "0.5.18")
     [site] = (tmp_path / "lib").glob("*/site-packages")
     add_metadata(site, "0.5.3")  # what an upgrade that was cut short leaves behind
-    found = locate(python)
+    found = locate_sglang(python)
     assert found is not None  # importing the package would have ended the interpreter
     assert found.package == site / "sglang"
     assert found.version in ("0.5.3", "0.5.18")
@@ -266,8 +264,8 @@ def script(path: Path, text: str) -> Path:
 
 def test_the_reason_why_there_is_no_sglang_is_told(tmp_path: Path) -> None:
     def reason(python: Path) -> str:
-        assert locate(python) is None
-        with pytest.raises(SglangNotFound) as caught:
+        assert locate_sglang(python) is None
+        with pytest.raises(EngineNotFound) as caught:
             load_flags(python, None)
         assert caught.value.python == python
         assert str(caught.value) == f"{python} {caught.value.reason}"
@@ -288,8 +286,8 @@ def test_the_reason_why_there_is_no_sglang_is_told(tmp_path: Path) -> None:
 
 
 def test_a_python_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(SglangNotFound, match=r"did not answer within 0\.2 s"):
-        find(script(tmp_path / "python", "exec sleep 60"), timeout=0.2)
+    with pytest.raises(EngineNotFound, match=r"did not answer within 0\.2 s"):
+        find(SGLANG, script(tmp_path / "python", "exec sleep 60"), timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +297,7 @@ def test_a_python_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None
 def test_sources_that_say_nothing_are_an_error_rather_than_a_version_without_flags(
     tmp_path: Path, text: str, reason: str
 ) -> None:
-    with pytest.raises(SglangNotFound, match=reason):
+    with pytest.raises(EngineNotFound, match=reason):
         load_flags(make_environment(tmp_path, {"server_args.py": text}), None)
 
 

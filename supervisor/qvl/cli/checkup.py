@@ -152,11 +152,12 @@ def engine_there(engine: Engine) -> list[Finding]:
         if os.access(engine.python, os.X_OK):
             return [Finding(name, "ok", engine.python)]
         return [Finding(name, "fail", f"{engine.python} is not an interpreter", f"mend engines.{engine.name}.python")]
-    from qvl.engines.sglang_flags.installed import SglangNotFound, find
+    from qvl.engines.flags.installed import EngineNotFound
+    from qvl.engines.sglang_flags import find_sglang
 
     try:
-        installed = find(Path(engine.python))
-    except SglangNotFound as missing:
+        installed = find_sglang(Path(engine.python))
+    except EngineNotFound as missing:
         mend = f"install SGLang there: {engine.python} -m pip install sglang; or mend engines.{engine.name}.python"
         return [Finding(name, "fail", str(missing), mend)]
     return [Finding(name, "ok", f"SGLang {installed.version} in {engine.python}")]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from qvl.engines.sglang_flags import ArgFault, FlagTable, SglangNotFound, check_args, load_flags
+from qvl.engines.flags import ArgFault, EngineNotFound, FlagTable, check_args
+from qvl.engines.sglang_flags import load_flags
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine, EngineKind
 
@@ -37,7 +38,7 @@ def _table(engine: Engine, cache: Path | None) -> FlagTable | ArgFault:
     unchecked = "so the flags of its profiles were not checked"
     try:
         return load_flags(Path(engine.python), cache)
-    except SglangNotFound as missing:
+    except EngineNotFound as missing:
         return ArgFault("", f"{missing}, {unchecked}", "its workers start once it is there", "warning")
     except (OSError, SyntaxError) as error:
         return ArgFault("", f"SGLang of {engine.python} can't be read ({error}), {unchecked}", "", "warning")

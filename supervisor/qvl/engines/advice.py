@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from qvl.engines.sglang_flags import ArgFault, FlagTable, check_args
+from qvl.engines.flags import ArgFault, FlagTable, check_args
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
 
@@ -48,7 +48,8 @@ def _of_arguments(table: FlagTable | None, launch: Launch, evidence: str) -> str
     if found := _REFUSED.search(evidence):
         return found["words"]
     if table is not None and _ARCHITECTURE.search(evidence):
-        return f"sglang {table.version} doesn't know this kind of model: install a newer one, or serve another model"
+        unknown = f"{table.engine} {table.version} doesn't know this kind of model"
+        return f"{unknown}: install a newer one, or serve another model"
     return None
 
 

@@ -13,7 +13,8 @@ import msgspec
 
 from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_model
-from qvl.engines.sglang_flags import FlagTable, SglangNotFound, load_flags, locate
+from qvl.engines.flags import EngineNotFound, FlagTable
+from qvl.engines.sglang_flags import load_flags, locate_sglang
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
 
@@ -62,7 +63,7 @@ class SglangDriver:
         return surface_of(launch)
 
     def version(self, launch: Launch) -> str | None:
-        installed = locate(Path(launch.engine.python))
+        installed = locate_sglang(Path(launch.engine.python))
         return installed.version if installed else None
 
     def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
@@ -75,7 +76,7 @@ class SglangDriver:
     def _flags(self, launch: Launch) -> FlagTable | None:
         try:
             return load_flags(Path(launch.engine.python), self._cache)
-        except (SglangNotFound, OSError, SyntaxError):
+        except (EngineNotFound, OSError, SyntaxError):
             return None
 
 
@@ -86,6 +87,7 @@ SURFACE = Surface(
     metrics="/metrics",
     loads="/v1/loads",  # since 0.5.8
     openai=True,
+    info=("/server_info", "/get_server_info"),  # the first since 0.5.6
     owned=True,
 )
 WATCHDOG = 300.0

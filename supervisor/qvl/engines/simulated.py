@@ -6,8 +6,9 @@ from pathlib import Path
 import qvl
 from qvl.engines.advice import advice_of
 from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
+from qvl.engines.flags import Flag, FlagTable
 from qvl.engines.sglang import key_file, serving_flags, surface_of
-from qvl.engines.sglang_flags import Flag, FlagTable
+from qvl.engines.sglang_flags.source import table_of
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
 from qvl.simulator.flags import FLAGS
@@ -47,7 +48,7 @@ class SimulatedDriver:
 
 
 def simulated_table() -> FlagTable:
-    return FlagTable.of(
+    return table_of(
         SIMULATED_VERSION,
         [
             Flag(

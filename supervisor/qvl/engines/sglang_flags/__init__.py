@@ -1,35 +1,33 @@
-"""Which flags the *installed* SGLang has, known in milliseconds and without importing it.
+"""The flags of the installed SGLang: 0.4.9 to 0.5.23 have been read. See `qvl.engines.flags`.
 
-SGLang's flags change with each release: 254 spellings in 0.5.3, 547 in 0.5.23, dozens renamed or removed on the way.
-A profile with a flag that the installed version lacks would end as exit 2 of a worker that had to be stopped for it. So
-an edit is checked before anything is touched, against the declarations in the source of the very package that would
-run. SGLang's own `--help` is no help there: it imports torch and takes seconds.
-
-    installed   where an interpreter's SGLang is, from the file system
-    source      its flags, from the syntax tree of its sources
-    load        both of them, cached in a file
-    table       the result, and the names that mean one flag
-    check       the arguments of a profile against it, with `retired` for flags of the past
-
-Nothing here builds a command line, and nothing executes a line of SGLang.
+source    its flags, from the syntax tree of its sources
+retired   flags of the past, and what to write instead
 """
 
-from qvl.engines.sglang_flags.check import ArgFault, check_args
-from qvl.engines.sglang_flags.installed import Installed, SglangNotFound, locate
-from qvl.engines.sglang_flags.load import load_flags
-from qvl.engines.sglang_flags.source import read_flags
-from qvl.engines.sglang_flags.table import PLACEMENT_ALIASES, Flag, FlagTable, canonical
+from pathlib import Path
 
-__all__ = [
-    "PLACEMENT_ALIASES",
-    "ArgFault",
-    "Flag",
-    "FlagTable",
-    "Installed",
-    "SglangNotFound",
-    "canonical",
-    "check_args",
-    "load_flags",
-    "locate",
-    "read_flags",
-]
+from qvl.engines.flags import Flag, FlagTable, Installed, canonical
+from qvl.engines.flags.cache import cached_flags
+from qvl.engines.flags.installed import SGLANG, find, locate
+from qvl.engines.sglang_flags.source import read_flags, sources, table_of
+
+__all__ = ["Flag", "FlagTable", "canonical", "find_sglang", "load_flags", "locate_sglang", "read_flags"]
+
+
+def find_sglang(python: Path) -> Installed:
+    """Raises EngineNotFound. May block for seconds, where the interpreter has to be run."""
+    return find(SGLANG, python)
+
+
+def locate_sglang(python: Path) -> Installed | None:
+    """`find_sglang`, for whom the reason doesn't matter."""
+    return locate(SGLANG, python)
+
+
+def load_flags(python: Path, cache_dir: Path | None) -> FlagTable:
+    """The flags of the SGLang that `python` would run; `cache_dir` is made where it is missing.
+
+    Raises EngineNotFound. Takes about 2 ms with a cache and 0.1 s without; more where the interpreter has to be run.
+    """
+    installed = find_sglang(python)
+    return cached_flags(installed, cache_dir, sources(installed.package), read_flags, table_of)

@@ -6,16 +6,8 @@ published packages 0.4.9 to 0.5.23 and from their own deprecation notes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    last: str
-    """The last version that declared it."""
-    instead: str
-    """What to write, as the end of the sentence "use ..."; empty where there is nothing to put in its place."""
-
+from qvl.engines.flags.table import Retired
 
 _MOE_RUNNER = '"moe-runner-backend"'
 _NOTHING = ""

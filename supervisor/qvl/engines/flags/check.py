@@ -1,8 +1,8 @@
-"""The arguments of a profile against the flags of the SGLang that would get them.
+"""The arguments of a profile against the flags of the engine that would get them.
 
-Stricter than SGLang's own parser in one point: that takes any abbreviation which is unambiguous *today*, so a profile
-that has run for months ends with exit 2 after an upgrade that adds a flag. Here a flag is written out. More lenient in
-another: a value that isn't among the declared choices is a warning, as plugins add choices at start-up.
+Stricter than the engines' own parsers in one point: they take any abbreviation which is unambiguous *today*, so a
+profile that has run for months ends with exit 2 after an upgrade that adds a flag. Here a flag is written out. More
+lenient in another: a value that isn't among the declared choices is a warning, as plugins add choices at start-up.
 """
 
 import difflib
@@ -10,13 +10,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from qvl.engines.sglang_flags.retired import RETIRED
-from qvl.engines.sglang_flags.table import Flag, FlagTable, canonical
+from qvl.engines.flags.table import Flag, FlagTable, canonical
 
 _WHO_SETS_IT: Mapping[str, str] = {
     "host": "the pool's `host` says where it listens",
     "port": "the pool's `port` says where it listens",
     "model-path": "the profile's `model` names it",
+    "model": "the profile's `model` names it",
     "api-key": "the pool's `api_key_file` names a file with the key",
 }
 _LISTED = 6
@@ -51,13 +51,15 @@ def check_args(table: FlagTable, args: Mapping[str, object], ours: Collection[st
             faults.append(ArgFault(key, f'"{key}" is set by qvl itself', who))
         elif (flag := table.find(name)) is not None:
             faults += _check_flag(table, key, value, flag)
+        elif table.dotted and table.find(key.partition(".")[0]) is not None:
+            continue
         else:
             faults.append(_unknown(table, key, reserved))
     return faults
 
 
 def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
-    message = f'sglang {table.version} has no flag "{key}"'
+    message = f'{table.engine} {table.version} has no flag "{key}"'
     written = key.lstrip("-").replace("_", "-")
     if written != key and (table.find(written) is not None or written in reserved):
         how = "without the leading dashes" if key.startswith("-") else "with hyphens"
@@ -65,7 +67,7 @@ def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
     positive = table.find(key.removeprefix("no-"))
     if positive is not None and positive.boolean_optional:
         return ArgFault(key, f'"{key}" is the negation of "{positive.name}"', f"write {positive.name} = false")
-    if (retired := RETIRED.get(key)) is not None:
+    if (retired := table.retired.get(key)) is not None:
         use = f"; use {retired.instead}" if retired.instead else "; nothing takes its place"
         return ArgFault(key, message, f"{retired.last} was the last version with it{use}")
 
@@ -78,15 +80,15 @@ def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
     near = table.nearest(written)
     if near is not None:
         return ArgFault(key, message, f'did you mean "{near}"?')
-    return ArgFault(key, message, "a flag that a plugin of SGLang adds goes into raw_args")
+    return ArgFault(key, message, f"a flag that a plugin of {table.title} adds goes into raw_args")
 
 
 def _check_flag(table: FlagTable, key: str, value: object, flag: Flag) -> list[ArgFault]:
     if flag.refused:
-        return [ArgFault(key, f'sglang {table.version} refuses "{key}"', flag.refused)]
+        return [ArgFault(key, f'{table.engine} {table.version} refuses "{key}"', flag.refused)]
     faults = []
     if flag.replaced_by:
-        message = f'"{key}" is deprecated in sglang {table.version}'
+        message = f'"{key}" is deprecated in {table.engine} {table.version}'
         faults.append(ArgFault(key, message, f"use {flag.replaced_by}", "warning"))
     misfit = _misfit(key, value, flag)
     if misfit is not None:
@@ -99,7 +101,7 @@ def _check_flag(table: FlagTable, key: str, value: object, flag: Flag) -> list[A
 
 
 def _misfit(key: str, value: object, flag: Flag) -> ArgFault | None:
-    """What SGLang's parser would end with, for the shape of the value alone."""
+    """What the engine's parser would end with, for the shape of the value alone."""
     if flag.takes_value is False:
         if isinstance(value, bool):
             return None
@@ -121,7 +123,7 @@ def _misfit(key: str, value: object, flag: Flag) -> ArgFault | None:
 def _unknown_choice(table: FlagTable, key: str, chosen: str, choices: tuple[str, ...]) -> ArgFault:
     near = difflib.get_close_matches(chosen, choices, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"it lists {_some(choices)}"
-    return ArgFault(key, f'"{chosen}" is no choice of "{key}" in sglang {table.version}', hint, "warning")
+    return ArgFault(key, f'"{chosen}" is no choice of "{key}" in {table.engine} {table.version}', hint, "warning")
 
 
 def _some(names: Collection[str]) -> str:

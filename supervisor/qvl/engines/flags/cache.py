@@ -9,16 +9,16 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from qvl.engines.sglang_flags.installed import find
-from qvl.engines.sglang_flags.source import read_flags, sources
-from qvl.engines.sglang_flags.table import Flag, FlagTable
+from qvl.engines.flags.installed import Installed
+from qvl.engines.flags.table import Flag, FlagTable
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with any change of what is read from the sources, or of `Flag`."""
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -32,28 +32,31 @@ class _Cached:
     flags: tuple[Flag, ...]
 
 
-def load_flags(python: Path, cache_dir: Path | None) -> FlagTable:
-    """The flags of the SGLang that `python` would run; `cache_dir` is made where it is missing.
-
-    Raises SglangNotFound. Takes about 2 ms with a cache and 0.1 s without; more where the interpreter has to be run.
-    """
-    installed = find(python)
+def cached_flags(
+    installed: Installed,
+    cache_dir: Path | None,
+    sources: Sequence[Path],
+    read: Callable[[Installed], FlagTable],
+    table_of: Callable[[str, Iterable[Flag]], FlagTable],
+) -> FlagTable:
+    """What `read` makes of `sources`, or what it made of them when they were last read, put together by `table_of`
+    from the version and the flags. `cache_dir` is made where it is missing."""
     if cache_dir is None:
-        return read_flags(installed)
-    stamp = _stamp(installed.package)
+        return read(installed)
+    stamp = _stamp(installed.package, sources)
     digest = hashlib.sha256(os.fsencode(installed.package)).hexdigest()[:16]
-    file = cache_dir / f"sglang-flags-{digest}.json"
+    file = cache_dir / f"{installed.package.name}-flags-{digest}.json"
     cached = _read(file)
     if cached is not None and (cached.format, cached.version, cached.stamp) == (FORMAT, installed.version, stamp):
-        return FlagTable.of(cached.version, cached.flags)
-    table = read_flags(installed)
+        return table_of(cached.version, cached.flags)
+    table = read(installed)
     flags = tuple({id(flag): flag for flag in table.flags.values()}.values())
     _write(file, _Cached(FORMAT, installed.version, stamp, flags))
     return table
 
 
-def _stamp(package: Path) -> Stamp:
-    status = [(file.relative_to(package).as_posix(), file.stat()) for file in sources(package)]
+def _stamp(package: Path, sources: Sequence[Path]) -> Stamp:
+    status = [(file.relative_to(package).as_posix(), file.stat()) for file in sources]
     return tuple((name, at.st_mtime_ns, at.st_size) for name, at in status)
 
 

@@ -1,4 +1,4 @@
-"""Where the SGLang of an interpreter is, and which version, without importing any of it.
+"""Where the engine of an interpreter is, and which version, without importing any of it.
 
 A virtual environment is read from the file system, in about a millisecond. The interpreter itself is asked only where
 that doesn't tell (a system Python, conda, an editable install by an import hook); it looks for the package and doesn't
@@ -18,10 +18,11 @@ PROBE_TIMEOUT = 10.0
 UNKNOWN_VERSION = "0+unknown"
 
 _PROBE = """
-import importlib.metadata, importlib.util, json
-spec = importlib.util.find_spec("sglang")
+import importlib.metadata, importlib.util, json, sys
+name = sys.argv[1]
+spec = importlib.util.find_spec(name)
 try:
-    version = importlib.metadata.version("sglang")
+    version = importlib.metadata.version(name)
 except importlib.metadata.PackageNotFoundError:
     version = None
 print(json.dumps({"packages": list(spec.submodule_search_locations or ()) if spec else [], "version": version}))
@@ -29,14 +30,28 @@ print(json.dumps({"packages": list(spec.submodule_search_locations or ()) if spe
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """An engine as something that is installed."""
+
+    name: str
+    """Of its distribution, and of the package that it puts there."""
+    marker: str
+    """A file of the package that only a whole server has."""
+
+
+SGLANG = Package("sglang", "srt/server_args.py")
+VLLM = Package("vllm", "engine/arg_utils.py")
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
     python: Path
     package: Path
-    """The directory `sglang`, whose `srt/server_args.py` exists."""
+    """The directory of the package, in which its marker exists."""
     version: str
 
 
-class SglangNotFound(Exception):
+class EngineNotFound(Exception):
     """`reason` goes on a sentence that begins with the interpreter: "does not exist"."""
 
     def __init__(self, python: Path, reason: str) -> None:
@@ -45,25 +60,25 @@ class SglangNotFound(Exception):
         self.reason = reason
 
 
-def find(python: Path, timeout: float = PROBE_TIMEOUT) -> Installed:
-    """Raises SglangNotFound. May block for `timeout` seconds, where the interpreter has to be run."""
+def find(package: Package, python: Path, timeout: float = PROBE_TIMEOUT) -> Installed:
+    """Raises EngineNotFound. May block for `timeout` seconds, where the interpreter has to be run."""
     python = python.absolute()  # not resolved: an environment's python is a link out of it
     if not python.is_file():
-        raise SglangNotFound(python, "does not exist" if not os.path.lexists(python) else "is not a file")
+        raise EngineNotFound(python, "does not exist" if not os.path.lexists(python) else "is not a file")
     if not os.access(python, os.X_OK):
-        raise SglangNotFound(python, "is not executable")
+        raise EngineNotFound(python, "is not executable")
     for site in _site_packages(python.parent.parent):
-        installed = _in_site(python, site)
+        installed = _in_site(package, python, site)
         if installed is not None:
             return installed
-    return _ask(python, timeout)
+    return _ask(package, python, timeout)
 
 
-def locate(python: Path) -> Installed | None:
+def locate(package: Package, python: Path) -> Installed | None:
     """`find`, for whom the reason doesn't matter."""
     try:
-        return find(python)
-    except SglangNotFound:
+        return find(package, python)
+    except EngineNotFound:
         return None
 
 
@@ -81,17 +96,17 @@ def _site_packages(environment: Path) -> Iterator[Path]:
         yield from sorted(environment.glob(f"{library}/python{minor}/site-packages"))
 
 
-def _in_site(python: Path, site: Path) -> Installed | None:
+def _in_site(package: Package, python: Path, site: Path) -> Installed | None:
     # More than one is what an interrupted upgrade leaves: then the interpreter has to say which one counts.
-    metadata = list(site.glob("sglang-[0-9]*.dist-info/METADATA"))
+    metadata = list(site.glob(f"{package.name}-[0-9]*.dist-info/METADATA"))
     if len(metadata) != 1:
         return None
-    version = metadata[0].parent.name.removeprefix("sglang-").removesuffix(".dist-info")
+    version = metadata[0].parent.name.removeprefix(f"{package.name}-").removesuffix(".dist-info")
     return next(
         (
-            Installed(python, package, version)
-            for package in (root / "sglang" for root in (site, *_paths_added_to(site)))
-            if _declares_flags(package)
+            Installed(python, root / package.name, version)
+            for root in (site, *_paths_added_to(site))
+            if (root / package.name / package.marker).is_file()
         ),
         None,
     )
@@ -107,11 +122,11 @@ def _paths_added_to(site: Path) -> Iterator[Path]:
         yield from (site / line.strip() for line in lines if line.strip() and not line.startswith(("import ", "#")))
 
 
-def _ask(python: Path, timeout: float) -> Installed:
+def _ask(package: Package, python: Path, timeout: float) -> Installed:
     try:
         # -I: neither the directory we happen to be in nor our own environment may decide what is found.
         answer = subprocess.run(
-            [python, "-I", "-c", _PROBE],
+            [python, "-I", "-c", _PROBE, package.name],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
@@ -120,21 +135,17 @@ def _ask(python: Path, timeout: float) -> Installed:
         found = json.loads(answer.stdout)
         packages, version = [Path(path) for path in found["packages"]], found["version"]
     except OSError as error:
-        raise SglangNotFound(python, f"cannot be run: {error.strerror}") from error
+        raise EngineNotFound(python, f"cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise SglangNotFound(python, f"did not answer within {timeout:g} s") from error
+        raise EngineNotFound(python, f"did not answer within {timeout:g} s") from error
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise SglangNotFound(python, f"ended with {error.returncode}: {last}") from error
+        raise EngineNotFound(python, f"ended with {error.returncode}: {last}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise SglangNotFound(python, "did not answer as a Python does") from error
-    for package in packages:
-        if _declares_flags(package):
-            return Installed(python, package, version or UNKNOWN_VERSION)
+        raise EngineNotFound(python, "did not answer as a Python does") from error
+    for found_at in packages:
+        if (found_at / package.marker).is_file():
+            return Installed(python, found_at, version or UNKNOWN_VERSION)
     if packages:
-        raise SglangNotFound(python, f"has a package sglang without a server in it: {packages[0]}")
-    raise SglangNotFound(python, "has no package sglang")
-
-
-def _declares_flags(package: Path) -> bool:
-    return (package / "srt" / "server_args.py").is_file()
+        raise EngineNotFound(python, f"has a package {package.name} without a server in it: {packages[0]}")
+    raise EngineNotFound(python, f"has no package {package.name}")

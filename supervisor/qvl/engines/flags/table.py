@@ -5,7 +5,7 @@ Names are as profiles write them: hyphenated, without the leading dashes.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PLACEMENT_ALIASES: Mapping[str, str] = {
     alias: flag
@@ -20,8 +20,12 @@ PLACEMENT_ALIASES: Mapping[str, str] = {
 """Every way to write a flag that decides how many GPUs a worker takes, with the one name that stands for it.
 
 Kept apart from what an installation declares, because GPUs are placed where no engine is installed too. The short forms
-are abbreviations to SGLang (`ep` alone is declared); people write them all the same, so they are names here.
+are abbreviations to SGLang (`ep` alone is declared) and unknown to vLLM; people write them all the same, so they are
+names here, and a driver writes what its engine knows.
 """
+
+
+_TITLES = {"sglang": "SGLang", "vllm": "vLLM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,17 @@ class Flag:
     replaced_by: str = ""
     """What the source says to use instead of this deprecated flag, as it puts it (`--attn-dp-size <dp-size>`)."""
     refused: str = ""
-    """What SGLang says when it ends because of this flag, which it only declares to say so."""
+    """What the engine says when it ends because of this flag, which it only declares to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A flag that older versions had."""
+
+    last: str
+    """The last version that declared it."""
+    instead: str
+    """What to write, as the end of the sentence "use ..."; empty where there is nothing to put in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +63,30 @@ class FlagTable:
     version: str
     flags: Mapping[str, Flag]
     """By every spelling."""
+    engine: str = "sglang"
+    """What messages call it: the name of its package."""
+    retired: Mapping[str, Retired] = field(default_factory=dict)
+    """Flags of other versions, for the hint of a refusal."""
+    dotted: bool = False
+    """`NAME.KEY` sets one key of the JSON that the flag NAME takes."""
 
     @classmethod
-    def of(cls, version: str, flags: Iterable[Flag]) -> "FlagTable":
-        return cls(version, {spelling: flag for flag in flags for spelling in flag.spellings})
+    def of(
+        cls,
+        version: str,
+        flags: Iterable[Flag],
+        *,
+        engine: str = "sglang",
+        retired: Mapping[str, Retired] | None = None,
+        dotted: bool = False,
+    ) -> "FlagTable":
+        by_spelling = {spelling: flag for flag in flags for spelling in flag.spellings}
+        return cls(version, by_spelling, engine, retired or {}, dotted)
+
+    @property
+    def title(self) -> str:
+        """How people write its name."""
+        return _TITLES.get(self.engine, self.engine)
 
     def find(self, spelling: str) -> Flag | None:
         return self.flags.get(spelling)
