@@ -48,7 +48,7 @@ def act(verb: str, context: Context, args: argparse.Namespace) -> int:
         accepted = ask(context, verb, found)
         after = min(one["seq"] for one in accepted)
         # Nothing was read from the stream since its snapshot: this goal knows how the workers were before the act.
-        goal = WorkerGoal(GOALS[verb], workers_of(found), stream.fleet, after=after, seen=stream.seq)
+        goal = WorkerGoal(GOALS[verb], concerned(verb, found), stream.fleet, after=after, seen=stream.seq)
         verdict = stream.wait(goal, args.timeout)
     return report(context, accepted, reached(goal), STOPPED if verb == "stop" else READY, verdict)
 
@@ -71,8 +71,15 @@ def workers_of(found: list[names.Target]) -> list[str]:
     return list(dict.fromkeys(name for target in found for name in target.workers))
 
 
+def concerned(verb: str, found: list[names.Target]) -> list[str]:
+    """The workers that an act reaches: the restart of a pool leaves its gateway alone."""
+    if verb != "restart":
+        return workers_of(found)
+    return list(dict.fromkeys(n for target in found for n in target.workers if n not in target.gateways))
+
+
 def reached(goal: WorkerGoal) -> tuple[WorkerDoc, ...]:
-    return tuple(goal.fleet.workers[name] for name in goal.names if name in goal.fleet.workers)
+    return tuple(worker for name in goal.names if (worker := goal.fleet.find(name)) is not None)
 
 
 def report(

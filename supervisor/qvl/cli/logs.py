@@ -83,6 +83,7 @@ def choose(context: Context, worker: str) -> LogSource:
         print(f"{error.message}; reading {files.directory}", file=sys.stderr)
         return files
     known = [doc["name"] for doc in status["workers"]]
+    known += [front["name"] for pool in status["pools"] if (front := pool.get("gateway"))]
     if worker in known:
         return DaemonLog(context.client, worker)
     members = [doc["name"] for doc in status["workers"] if doc["pool"] == worker]

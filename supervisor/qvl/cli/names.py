@@ -40,27 +40,32 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> QvlError:
 class Target:
     """A name that an act is for, with the workers behind it."""
 
-    __slots__ = ("is_pool", "name", "workers")
+    __slots__ = ("gateways", "is_pool", "name", "workers")
 
-    def __init__(self, name: str, *, is_pool: bool, workers: tuple[str, ...]) -> None:
+    def __init__(self, name: str, *, is_pool: bool, workers: tuple[str, ...], gateways: tuple[str, ...] = ()) -> None:
         self.name = name
         self.is_pool = is_pool
         self.workers = workers
+        """With the gateways."""
+        self.gateways = gateways
+        """Those of a pool that is meant as a whole."""
 
 
 def targets(words: Iterable[str], doc: StatusDoc) -> list[Target]:
     """What the words name: a worker, a pool, or all. Raises QvlError for a word that names nothing."""
     pools = {pool["name"] for pool in doc["pools"]}
-    workers = {worker["name"]: worker["pool"] for worker in doc["workers"]}
+    fronts = {front["name"]: pool["name"] for pool in doc["pools"] if (front := pool.get("gateway"))}
+    workers = {worker["name"]: worker["pool"] for worker in doc["workers"]} | fronts
     found = []
     for word in dict.fromkeys(words):
         if word == ALL:
-            found.append(Target(word, is_pool=True, workers=tuple(workers)))
+            found.append(Target(word, is_pool=True, workers=tuple(workers), gateways=tuple(fronts)))
         elif word in workers:
             found.append(Target(word, is_pool=False, workers=(word,)))
         elif word in pools:
             members = tuple(name for name, pool in workers.items() if pool == word)
-            found.append(Target(word, is_pool=True, workers=members))
+            front = tuple(name for name, pool in fronts.items() if pool == word)
+            found.append(Target(word, is_pool=True, workers=members, gateways=front))
         else:
             raise unknown("worker or pool", word, [*pools, *workers, ALL])
     return found

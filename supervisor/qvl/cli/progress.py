@@ -44,7 +44,7 @@ class Progress:
 def facts_of(goal: Goal) -> dict[str, str]:
     """By worker or pool, what is worth a line where lines stay: no percents."""
     if not isinstance(goal, TransactionGoal):
-        return {name: fact(goal.fleet.workers[name]) for name in goal.names if name in goal.fleet.workers}
+        return {name: fact(worker) for name in goal.names if (worker := goal.fleet.find(name)) is not None}
     facts = {}
     for pool in goal.under_way():
         switch = pool["switch"]
@@ -75,7 +75,7 @@ def at_the_moment(goal: Goal, now: datetime) -> str:
         worker = goal.fleet.workers.get(switch["worker"] or "")
         return switching(switch, now) + (f"; {moment(worker, now)}" if worker else "")
     behind = goal.behind()
-    worker = goal.fleet.workers.get(behind[0]) if behind else None
+    worker = goal.fleet.find(behind[0]) if behind else None
     first = f"{worker['name']}: {moment(worker, now)}" if worker else ""
     if len(goal.names) == 1:
         return first

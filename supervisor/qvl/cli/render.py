@@ -12,7 +12,16 @@ from qvl.cli.units import age, count, duration, gibibytes, parse_time, percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qvl.client.documents import GpuDoc, MetricsDoc, PoolDoc, StatusDoc, SupervisorDoc, SwitchDoc, WorkerDoc
+    from qvl.client.documents import (
+        GatewayDoc,
+        GpuDoc,
+        MetricsDoc,
+        PoolDoc,
+        StatusDoc,
+        SupervisorDoc,
+        SwitchDoc,
+        WorkerDoc,
+    )
 
 PHASE_STYLES = {
     "running": "good",
@@ -74,9 +83,29 @@ def pools(docs: list[PoolDoc], *, now: datetime, width: int, paint: Paint = plai
     lines = [first]
     for doc, line in zip(docs, rest, strict=True):
         lines.append(line)
+        if front := doc.get("gateway"):
+            style = "" if front["ready"] else PHASE_STYLES.get(front["phase"], "bad")
+            text = table.wrapped(gateway(front, doc["total"]), width=width, first="    gateway ", rest="            ")
+            lines += [paint(line, style) for line in text]
         if doc["switch"]:
             lines += table.wrapped(switching(doc["switch"], now), width=width, first="    ", rest="    ")
     return lines
+
+
+def gateway(doc: GatewayDoc, total: int) -> str:
+    """`running, sends to 4 of 4; 1,234 requests, 3 in flight, 0 failed, 2 retried`, or why it doesn't."""
+    if doc["phase"] != "running":
+        return f"{doc['phase']}: {doc['reason']}" if doc["reason"] else doc["phase"]
+    well = sum(server["healthy"] for server in doc["external"])
+    elsewhere = f" and {well} of {len(doc['external'])} elsewhere" if doc["external"] else ""
+    parts = [f"sends to {len(doc['routed'])} of {total}{elsewhere}"]
+    if doc["requests"] is not None:
+        broken = [f"{doc['broken']} lost with a worker"] if doc["broken"] else []
+        counts = [f"{doc['requests']:,} requests", f"{doc['in_flight']} in flight", f"{doc['failed']} failed"]
+        parts.append(", ".join([*counts, f"{doc['retried']} retried", *broken]))
+    if trouble := doc["error"] or (None if doc["ready"] else doc["reason"]):
+        parts.append(trouble)
+    return "; ".join(parts)
 
 
 def switching(doc: SwitchDoc, now: datetime) -> str:

@@ -54,6 +54,13 @@ class Fleet:
             gpus = frame.get("gpus")
             self.gpus = self.gpus if gpus is None else gpus
 
+    def find(self, name: str) -> WorkerDoc | None:
+        """A worker, or a pool's gateway."""
+        if name in self.workers:
+            return self.workers[name]
+        fronts = (pool.get("gateway") for pool in self.pools.values())
+        return next((front for front in fronts if front and front["name"] == name), None)
+
     def document(self) -> StatusDoc:
         """As `GET /v1/status` would have it."""
         workers = list(self.workers.values())
@@ -105,12 +112,12 @@ class WorkerGoal:
             self._begun = frame.get("seq", -1) >= (self._after or 0)
 
     def _remember(self) -> None:
-        self._before = {name: _mark(self.fleet.workers.get(name)) for name in self.names}
+        self._before = {name: _mark(self.fleet.find(name)) for name in self.names}
 
     def verdict(self) -> Verdict:
         waiting = False
         for name in self.names:
-            worker = self.fleet.workers.get(name)
+            worker = self.fleet.find(name)
             verdict = self._one(name, worker)
             if verdict.state == FAILED:
                 return verdict
@@ -119,7 +126,7 @@ class WorkerGoal:
 
     def behind(self) -> list[str]:
         """The workers that are not yet where they are to be."""
-        return [name for name in self.names if self._one(name, self.fleet.workers.get(name)).state != DONE]
+        return [name for name in self.names if self._one(name, self.fleet.find(name)).state != DONE]
 
     def _one(self, name: str, worker: WorkerDoc | None) -> Verdict:
         if worker is None:

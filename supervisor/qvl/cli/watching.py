@@ -93,8 +93,9 @@ def timed_out(goal: Goal, timeout: float) -> QvlError:
         return QvlError(ErrorCode.TIMED_OUT, f"still under way after {duration(timeout)}", hint)
     behind = goal.behind()
     names = ", ".join(behind[:3]) + (f" and {len(behind) - 3} more" if len(behind) > 3 else "")
-    worker = goal.fleet.workers[behind[0]]
-    state = f"{behind[0]} is {worker['phase']}" + (f": {worker['reason']}" if worker["reason"] else "")
+    worker = goal.fleet.find(behind[0])
+    why = f": {worker['reason']}" if worker and worker["reason"] else ""
+    state = f"{behind[0]} is {worker['phase'] if worker else 'gone'}{why}"
     word = "stopped" if goal.goal == STOPPED else "ready"
     message = f"{names} not {word} after {duration(timeout)} ({state})"
     return QvlError(ErrorCode.TIMED_OUT, message, f"see what it does: qvlctl logs {behind[0]} -f")

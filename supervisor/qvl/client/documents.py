@@ -36,6 +36,11 @@ class SwitchDoc(TypedDict):
     started_at: str
 
 
+class ExternalDoc(TypedDict):
+    url: str
+    healthy: bool
+
+
 class PoolDoc(TypedDict):
     name: str
     profile: str
@@ -44,6 +49,7 @@ class PoolDoc(TypedDict):
     ready: int
     total: int
     switch: SwitchDoc | None
+    gateway: NotRequired["GatewayDoc | None"]
 
 
 class ProgressDoc(TypedDict):
@@ -94,6 +100,17 @@ class WorkerDoc(TypedDict):
     metrics: MetricsDoc
     hint: str | None
     max_restarts: int | None
+
+
+class GatewayDoc(WorkerDoc):
+    routed: list[str]
+    external: list[ExternalDoc]
+    requests: int | None
+    failed: int | None
+    retried: int | None
+    broken: int
+    in_flight: int | None
+    error: str | None
 
 
 class HolderDoc(TypedDict):
@@ -199,6 +216,28 @@ class ProfileDoc(TypedDict):
     env: list[ArgOriginDoc]
     raw_args: list[str]
     command: list[str]
+    pool: NotRequired[str | None]
+    place: NotRequired[list[ArgOriginDoc]]
+    workers: NotRequired[list[str]]
+
+
+class ResolvedValueDoc(TypedDict):
+    key: str
+    value: object
+    names: list[str]
+    given: object
+    differs: bool
+    common: bool
+
+
+class ResolvedDoc(TypedDict):
+    worker: str
+    pool: str
+    profile: str
+    engine: str
+    version: str | None
+    values: list[ResolvedValueDoc]
+    hidden: list[str]
 
 
 class VersionDoc(TypedDict):

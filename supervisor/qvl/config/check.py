@@ -10,6 +10,7 @@ from typing import Final
 
 from qvl.config.draft import Draft
 from qvl.config.fault import join, nearest
+from qvl.config.gateway import check_gateway
 from qvl.config.inherit import cycles
 from qvl.config.origins import SECRET_NAME
 from qvl.config.paths import check_socket_path
@@ -186,8 +187,7 @@ def _pool(draft: Draft, name: str) -> None:
         draft.fault((*at, "workers"), 'is for gpus = "none"', "with GPUs there is a worker for each group of them")
     if reserved.get("standby") and draft.sound(*at, "standby"):
         draft.fault((*at, "standby"), "not supported yet", "leave it out, or []")
-    if reserved.get("gateway", "none") != "none":
-        draft.fault((*at, "gateway"), f'"{reserved["gateway"]}" is not supported yet', 'leave it out, or "none"')
+    check_gateway(draft, pool)
     restart = pool.policy.restart
     if restart.backoff_max < restart.backoff and draft.sound(*at, "restart"):
         draft.fault((*at, "restart", "backoff_max"), "is shorter than backoff")

@@ -13,7 +13,7 @@ from qvl.config.settings import Pool, Supervisor
 from qvl.config.tree import Table
 from qvl.model.spec import Engine, Policy
 
-_RESERVED = ("standby", "gateway")
+_RESERVED = ("standby",)
 """Keys that this version knows and takes at their defaults only."""
 
 

@@ -11,6 +11,9 @@ from qvl.core.placement import Ask, Clash, Slot, canonical, group_size, place
 from qvl.model.gpu import Gpu
 from qvl.model.spec import ArgValue, Engine, EngineKind, Launch, PoolSpec, WorkerSpec
 
+LOOPBACK = "127.0.0.1"
+"""Where workers listen that have a gateway: it is the one who talks to others."""
+
 
 class Fleet(msgspec.Struct, frozen=True):
     pools: tuple[PoolSpec, ...]
@@ -21,7 +24,8 @@ class Fleet(msgspec.Struct, frozen=True):
 
     @property
     def workers(self) -> tuple[WorkerSpec, ...]:
-        return tuple(worker for pool in self.pools for worker in pool.workers)
+        """With the gateways."""
+        return tuple(worker for pool in self.pools for worker in pool.members)
 
 
 def fleet(config: Config, inventory: Sequence[Gpu] | None, overrides: Mapping[str, str] | None = None) -> Fleet:
@@ -50,6 +54,7 @@ def fleet(config: Config, inventory: Sequence[Gpu] | None, overrides: Mapping[st
             host=pool.host,
             port=pool.port,
             workers=tuple(_worker(config, pool, profiles[name], slot) for slot in placed.slots[name]),
+            gateway=_gateway(config, pool) if pool.has_gateway else None,
         )
         for name, pool in config.pools.items()
     )
@@ -57,7 +62,7 @@ def fleet(config: Config, inventory: Sequence[Gpu] | None, overrides: Mapping[st
 
 
 def ask_of(pool: Pool, args: Mapping[str, object]) -> Ask:
-    return Ask(pool.name, pool.gpus, pool.workers, group_size(args), pool.port)
+    return Ask(pool.name, pool.gpus, pool.workers, group_size(args), pool.port, pool.has_gateway)
 
 
 def launch_args(engine: Engine, args: Mapping[str, ArgValue]) -> dict[str, ArgValue]:
@@ -79,13 +84,37 @@ def _worker(config: Config, pool: Pool, profile: Profile, slot: Slot) -> WorkerS
             raw_args=profile.raw_args,
             env=profile.env,
             gpus=slot.gpus,
-            host=pool.host,
+            host=LOOPBACK if pool.has_gateway else pool.host,
             port=slot.port,
+            api_key_file=pool.api_key_file,
+        ),
+        policy=msgspec.structs.replace(pool.policy, routed=pool.has_gateway),
+        autostart=pool.autostart,
+    )
+
+
+def _gateway(config: Config, pool: Pool) -> WorkerSpec:
+    return WorkerSpec(
+        name=gateway_name(pool.name),
+        pool=pool.name,
+        index=-1,
+        profile=pool.gateway,
+        launch=Launch(
+            engine=Engine(pool.gateway, EngineKind.ROUTER, python=config.supervisor.gateway_python),
+            args=pool.gateway_args,
+            host=pool.host,
+            port=pool.port,
             api_key_file=pool.api_key_file,
         ),
         policy=pool.policy,
         autostart=pool.autostart,
+        external=pool.external_workers,
     )
+
+
+def gateway_name(pool: str) -> str:
+    """What the gateway of a pool is called among its workers."""
+    return f"{pool}-gateway"
 
 
 def _fault(config: Config, clash: Clash) -> Fault:

@@ -74,6 +74,9 @@ SUPERVISOR: Final = Section(
         "operator_group": Field(Text(), "Members may act. The owner and root always may."),
         "viewer_group": Field(Text(), "Members may look and not touch."),
         "metrics_listen": Field(Text(), "Reserved for Prometheus text; has to be empty in this version."),
+        "gateway_python": Field(
+            _PATH, "The interpreter that has sglang-router; left out, it is looked for where qvl itself is installed."
+        ),
         "socket": Field(_PATH, "The control socket; view.sock lies beside it."),
         "state_dir": Field(_PATH, "What has to outlive the daemon."),
         "log_dir": Field(_PATH, "A directory per worker with its output."),
@@ -85,7 +88,7 @@ ENGINE: Final = Section(
     "A way to run an inference server.",
     {
         "kind": Field(
-            Choice(tuple(EngineKind)),
+            Choice(tuple(kind for kind in EngineKind if kind is not EngineKind.ROUTER)),
             '"sglang": an interpreter that has it; "command": any command line; "simulated": ours, needs no GPU.',
             required=True,
         ),
@@ -185,11 +188,21 @@ POOL: Final = Section(
         "profile": Field(Text(), "A name under [profiles].", required=True),
         "gpus": Field(Gpus(), '"all", a count, a list of indexes or UUIDs, or "none".'),
         "workers": Field(Whole(1, 256), 'How many workers, where gpus = "none".'),
-        "host": Field(Text(host_name), "The address that workers listen on."),
-        "port": Field(Whole(1, 65535), "Worker i listens on port + i."),
+        "host": Field(Text(host_name), "The address that workers listen on, or their gateway."),
+        "port": Field(
+            Whole(1, 65535),
+            "Worker i listens on port + i. A gateway listens here itself, and worker i on 127.0.0.1 at port + 1 + i.",
+        ),
         "autostart": Field(Flag(), "Whether a worker is wanted up when it is first seen."),
         "standby": Field(Texts(), "Reserved for parked profiles; has to be empty in this version."),
-        "gateway": Field(Choice(("none", "sglang-router")), 'Has to be "none" in this version.'),
+        "gateway": Field(
+            Choice(("none", "sglang-router")),
+            '"sglang-router": one address in front of all workers, which takes each out before it drains.',
+        ),
+        "gateway_args": Field(Args(), "The gateway's own flags, without the leading dashes, such as policy."),
+        "external_workers": Field(
+            Texts(), 'URLs of servers elsewhere that the gateway takes too, such as "http://10.0.0.2:8000".'
+        ),
         "api_key_file": Field(_PATH, "A file with the key; never the key itself."),
         **POLICIES,
     },

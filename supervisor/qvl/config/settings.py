@@ -19,6 +19,8 @@ class Supervisor(msgspec.Struct, frozen=True):
     operator_group: str = "qvl"
     viewer_group: str = "qvl-view"
     metrics_listen: str = ""
+    gateway_python: str = ""
+    """The interpreter that has sglang-router; empty: it is looked for."""
     socket: str = ""
     state_dir: str = ""
     log_dir: str = ""
@@ -49,7 +51,16 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8000
     autostart: bool = True
     api_key_file: str = ""
+    gateway: str = "none"
+    gateway_args: dict[str, ArgValue] = {}
+    """Flags of the gateway, as a profile's args are written."""
+    external_workers: tuple[str, ...] = ()
+    """URLs of servers elsewhere that the gateway takes too."""
     policy: Policy = Policy()
+
+    @property
+    def has_gateway(self) -> bool:
+        return self.gateway != "none"
 
 
 class Where(msgspec.Struct, frozen=True):

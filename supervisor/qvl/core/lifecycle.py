@@ -212,8 +212,9 @@ def _wind_down(record: WorkerRecord, policy: Policy, now: Instant) -> Step:
     if record.phase is Phase.RUNNING and policy.stop.drain > 0:
         due = Deadline(DeadlineKind.DRAIN, now.mono + policy.stop.drain)
         draining = enter(record, Phase.DRAINING, now, due)
-        # SGLang goes on accepting while it drains, and nothing in front of it sends them elsewhere.
-        reason = f"waits up to {policy.stop.drain:g} s for requests in flight; new ones still reach it"
+        # SGLang goes on accepting while it drains.
+        others = "the gateway sends new ones elsewhere" if policy.routed else "new ones still reach it"
+        reason = f"waits up to {policy.stop.drain:g} s for requests in flight; {others}"
         return Step(msgspec.structs.replace(draining, reason=reason), (Drain(record.generation),))
     return _terminate(record, policy, now)
 

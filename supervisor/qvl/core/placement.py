@@ -42,6 +42,13 @@ class Ask:
     group: int
     """Cards of one worker."""
     port: int
+    gateway: bool = False
+    """Whether `port` is that of a gateway, and its workers' follow it."""
+
+    @property
+    def first_port(self) -> int:
+        """The port of the first worker."""
+        return self.port + 1 if self.gateway else self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +188,18 @@ def _only_all(asks: Sequence[Ask], made: Placement) -> None:
 
 def _slots(ask: Ask, cards: tuple[Card, ...] | None) -> tuple[Slot, ...]:
     if ask.gpus == "none":
-        return tuple(Slot(index, (), ask.port + index) for index in range(ask.workers))
+        return tuple(Slot(index, (), ask.first_port + index) for index in range(ask.workers))
     if cards is None:
         return ()
     groups = [cards[at : at + ask.group] for at in range(0, len(cards), ask.group)]
-    return tuple(Slot(index, group, ask.port + index) for index, group in enumerate(groups))
+    return tuple(Slot(index, group, ask.first_port + index) for index, group in enumerate(groups))
 
 
 def _ports(asks: Sequence[Ask], made: Placement) -> None:
     """One port has one worker, whatever addresses they listen on: the port is how people tell workers apart."""
     before: list[tuple[Ask, int]] = []
     for ask in asks:
-        last = ask.port + max(1, len(made.slots[ask.pool])) - 1
+        last = ask.first_port + max(1, len(made.slots[ask.pool])) - 1
         if last > MAX_PORT:
             made.clashes.append(
                 Clash(ask.pool, "port", f"needs ports {ask.port} to {last}, and {MAX_PORT} is the last")

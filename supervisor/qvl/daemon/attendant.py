@@ -28,6 +28,7 @@ from qvl.core.landmarks import STEPS, Sighting
 from qvl.core.progress import advance, estimate, finish, track
 from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gate import wait_until_free
+from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, no_start, read_secrets
 from qvl.daemon.lifeline import Lifeline
@@ -62,6 +63,7 @@ class WorkerAttendant:
         launcher: Launcher,
         client: EngineClient,
         gpus: GpuMonitor,
+        gateways: Gateways,
         group: asyncio.TaskGroup,
     ) -> None:
         self._supervisor = supervisor
@@ -69,6 +71,7 @@ class WorkerAttendant:
         self._client = client
         self._prober = Prober(client, self._cards_busy)
         self._gpus = gpus
+        self._gateways = gateways
         self._group = group
         self.lifeline = Lifeline(supervisor, launcher, gpus)
         self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
@@ -134,6 +137,7 @@ class WorkerAttendant:
 
     async def _drain(self, worker: Worker, generation: int) -> None:
         """Wait until nothing is in flight; where that can't be told, there is nothing to wait for."""
+        await self._gateways.dismiss(worker)
         surface, key = self.surface(worker)
         mute = 0
         while surface.metrics:
@@ -174,8 +178,11 @@ class WorkerAttendant:
                 self._remember_start(worker)
                 self._launcher.remove_secrets(worker.name)
                 worker.run_once(group, "drift", lambda: self._look_for_drift(worker, record))
+            if worker.spec.is_gateway:
+                worker.run_once(group, "routes", lambda: self._gateways.keep(worker))
         else:
-            worker.cancel("watch")
+            worker.cancel("watch", "routes")
+        self._gateways.nudge(record.pool)
         if record.phase is not Phase.RELEASING:
             worker.cancel("gate")
         if record.phase is not Phase.DRAINING:

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from qvl.daemon.gateways import Gateways
 from qvl.daemon.supervisor import Supervisor
-from qvl.daemon.transaction import Smoke, Transaction
+from qvl.daemon.transaction import Transaction
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.plan import Action, Plan
 from qvl.model.spec import WorkerSpec
@@ -18,9 +19,9 @@ EVERY_POOL = "*"
 class Changes:
     """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
 
-    def __init__(self, supervisor: Supervisor, smoke: Smoke, tell: Callable[[], None]) -> None:
+    def __init__(self, supervisor: Supervisor, gateways: Gateways, tell: Callable[[], None]) -> None:
         self._supervisor = supervisor
-        self._smoke = smoke
+        self._gateways = gateways
         self._tell = tell
         self._running: dict[str, Transaction] = {}
         self._status: dict[str, SwitchStatus] = {}
@@ -69,7 +70,8 @@ class Changes:
             self._supervisor,
             made.steps,
             {spec.name: spec for spec in wanted},
-            smoke=self._smoke if is_switch else None,
+            smoke=self._gateways.accept if is_switch else None,
+            admit=self._gateways.admit,
             watch=watch,
             commit=commit,
             all_on_trial=is_switch,

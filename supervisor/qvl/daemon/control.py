@@ -9,20 +9,22 @@ from pathlib import Path
 
 import qvl
 from qvl.api.control import Actor, LogSource, Verb
-from qvl.config.origins import origins, profile_infos
+from qvl.config.origins import profile_infos
 from qvl.core.inputs import Input, RestartAsked, StartAsked, StopAsked
 from qvl.daemon import report
 from qvl.daemon.changes import Changes, summary
 from qvl.daemon.configuration import Configuration
+from qvl.daemon.gateway_status import gateway_status
+from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.history import HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
+from qvl.daemon.resolved import Profiles, Resolver
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.switching import Switching
 from qvl.daemon.worker import Worker
-from qvl.engines.base import Place
-from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, VersionInfo
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame
 from qvl.model.plan import Plan
@@ -47,6 +49,8 @@ class DaemonControl:
         launcher: Launcher,
         gpus: GpuMonitor,
         history: HistoryRing,
+        resolver: Resolver,
+        gateways: Gateways,
         spawn: Callable[[Awaitable[None]], None],
         restart: Callable[[], None],
     ) -> None:
@@ -58,6 +62,9 @@ class DaemonControl:
         self._launcher = launcher
         self._gpus = gpus
         self._history = history
+        self._resolver = resolver
+        self._profiles = Profiles(supervisor, configuration, launcher, gpus)
+        self._gateways = gateways
         self._spawn = spawn
         self._restart = restart
         self._told: tuple[tuple[PoolStatus, ...], SupervisorStatus] | None = None
@@ -88,22 +95,12 @@ class DaemonControl:
         running = {name: pool.profile for name, pool in self._configuration.pools.items()}
         return profile_infos(config, running) if config is not None else ()
 
-    async def profile(self, name: str) -> ProfileDetail:
-        config = self._configuration.applied
-        if config is None:
-            raise QvlError(ErrorCode.CONFLICT, "no configuration is applied yet")
-        self._known(name, config.profiles, "profile")
-        profile = config.profiles[name]
-        launch = Launch(
-            engine=config.engines[profile.engine],
-            model=profile.model,
-            args=profile.args,
-            raw_args=profile.raw_args,
-            env=profile.env,
-        )
-        place = Place("WORKER", Path("TMPDIR"), Path("SECRETS"), (), None, None)
-        command = self._launcher.driver(launch).command(launch, place).argv if _complete(launch) else ()
-        return origins(config, name, command=command)
+    async def profile(self, name: str, pool: str | None) -> ProfileDetail:
+        return await self._profiles.detail(name, pool)
+
+    async def resolved(self, worker: str) -> Resolved:
+        self._known(worker, self._supervisor.workers, "worker")
+        return await self._resolver.ask(self._supervisor.workers[worker])
 
     async def version(self) -> VersionInfo:
         config = self._configuration.applied
@@ -124,7 +121,12 @@ class DaemonControl:
             pools = list(self._configuration.pools) if name == "all" else [name]
             for one in pools:
                 self._known(one, self._configuration.pools, "pool")
-            workers = [w.name for w in self._ordered() if w.record.pool in pools and not w.removing]
+            # A gateway has nothing to gain from a restart of its pool, and all who talk to it would notice.
+            workers = [
+                w.name
+                for w in self._ordered()
+                if w.record.pool in pools and not w.removing and not (w.spec.is_gateway and verb is Verb.RESTART)
+            ]
         else:
             self._known(name, self._supervisor.workers, "worker")
             pools, workers = [], [name]
@@ -195,7 +197,7 @@ class DaemonControl:
 
     def headline(self) -> str:
         """One line for systemd: counts and profiles."""
-        workers = list(self._supervisor.workers.values())
+        workers = [worker for worker in self._supervisor.workers.values() if not worker.spec.is_gateway]
         ready = sum(worker.record.ready for worker in workers)
         failed = sum(worker.record.phase == "failed" for worker in workers)
         runs = ", ".join(f"{name} runs {pool.profile}" for name, pool in self._configuration.pools.items())
@@ -209,8 +211,15 @@ class DaemonControl:
 
     def _pools(self) -> tuple[PoolStatus, ...]:
         workers = self._ordered()
+        fronts = {w.record.pool: gateway_status(w, self._gateways) for w in workers if w.spec.is_gateway}
         return tuple(
-            report.pool_status(pool, workers, self._configuration.override(pool.name), self._changes.status(pool.name))
+            report.pool_status(
+                pool,
+                workers,
+                self._configuration.override(pool.name),
+                self._changes.status(pool.name),
+                fronts.get(pool.name),
+            )
             for pool in self._configuration.pools.values()
         )
 
@@ -244,7 +253,3 @@ class DaemonControl:
         near = difflib.get_close_matches(name, names, 1)
         hint = f'did you mean "{near[0]}"?' if near else f"{what}s: {', '.join(names) or 'none'}"
         raise QvlError(ErrorCode.NOT_FOUND, f'there is no {what} "{name}"', hint)
-
-
-def _complete(launch: Launch) -> bool:
-    return launch.engine.kind is not EngineKind.COMMAND or bool(launch.engine.command)

@@ -39,10 +39,10 @@ class EngineClient:
     def __init__(self) -> None:
         # Servers close a connection that was silent for 5 s; a request must not meet that.
         limits = httpx.Limits(max_keepalive_connections=64, keepalive_expiry=3.0)
-        self._http = httpx.AsyncClient(trust_env=False, limits=limits)
+        self.http = httpx.AsyncClient(trust_env=False, limits=limits)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self.http.aclose()
 
     async def scrape(self, worker: Worker, surface: Surface, key: str | None) -> EngineSample | None:
         """Read the figures into the worker's window; None where there are none to be had, TimeoutError where nothing
@@ -51,7 +51,7 @@ class EngineClient:
             return None
         async with asyncio.timeout(min(QUICK, worker.spec.policy.health.timeout)):
             try:
-                answer = await self._http.get(_url(worker, surface.metrics), headers=_headers(key), timeout=QUICK)
+                answer = await self.http.get(_url(worker, surface.metrics), headers=_headers(key), timeout=QUICK)
                 sample = parse(answer.text, time.monotonic()) if answer.status_code == 200 else None
             except httpx.TimeoutException:
                 raise TimeoutError from None
@@ -77,17 +77,17 @@ class EngineClient:
         """Whether `path` answers 200 within `timeout` seconds, and else what it did instead."""
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._http.get(_url(worker, path), headers=_headers(key), timeout=timeout)
+                answer = await self.http.get(_url(worker, path), headers=_headers(key), timeout=timeout)
         except TimeoutError:
             return False, f"{path}: no answer within {timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return False, f"{path}: {type(error).__name__}" + (f" ({error})" if str(error) else "")
         return answer.status_code == 200, f"{path} answered {answer.status_code}"
 
-    async def fetch(self, worker: Worker, path: str, key: str | None) -> dict[str, object]:
+    async def fetch(self, worker: Worker, path: str, key: str | None, timeout: float = QUICK) -> dict[str, object]:
         """A JSON object, empty where `path` is unknown; httpx.HTTPError, TimeoutError or ValueError if none comes."""
-        async with asyncio.timeout(QUICK):
-            answer = await self._http.get(_url(worker, path), headers=_headers(key), timeout=QUICK)
+        async with asyncio.timeout(timeout):
+            answer = await self.http.get(_url(worker, path), headers=_headers(key), timeout=timeout)
         if answer.status_code == 404:
             return {}
         answer.raise_for_status()
@@ -97,7 +97,7 @@ class EngineClient:
     async def post(self, worker: Worker, path: str, key: str | None, body: object, timeout: float) -> httpx.Response:
         """httpx.HTTPError or TimeoutError where there is no answer."""
         async with asyncio.timeout(timeout):
-            return await self._http.post(_url(worker, path), headers=_headers(key), json=body, timeout=timeout)
+            return await self.http.post(_url(worker, path), headers=_headers(key), json=body, timeout=timeout)
 
 
 def _url(worker: Worker, path: str) -> str:

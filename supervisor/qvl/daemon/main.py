@@ -27,6 +27,7 @@ from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
 from qvl.daemon.engine_client import EngineClient
+from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.groups import Groups, delegated_root
 from qvl.daemon.history import HistoryRing
@@ -35,6 +36,7 @@ from qvl.daemon.launcher import Launcher
 from qvl.daemon.logs import say, set_up_logging
 from qvl.daemon.notify import Notifier
 from qvl.daemon.options import locate, parse
+from qvl.daemon.resolved import Resolver
 from qvl.daemon.smoke import smoke
 from qvl.daemon.store import Store
 from qvl.daemon.succession import hold_signals, replace_ourselves, take_signals
@@ -121,9 +123,9 @@ class Daemon:
         gpus = GpuMonitor(source, store.load_cards(), store=store, journal=journal)
         await gpus.open()
         store.save_cards(gpus.inventory)
-        cache = self._paths.state_dir / "cache"
+        cache, home = self._paths.state_dir / "cache", self._paths.state_dir / "gateway"
         launcher = Launcher(
-            drivers(cache),
+            drivers(cache, home),
             gpus,
             self._paths.log_dir,
             self._paths.socket.parent / SECRETS,
@@ -139,19 +141,21 @@ class Daemon:
             if (process := worker.record.process) is not None
             for pid in (process.shim_pid, process.pid)
         }
-        attendant = WorkerAttendant(supervisor, launcher, client, gpus, group)
-        supervisor.attendant = attendant
+        attendant: WorkerAttendant
 
         async def smoke_test(worker: Worker) -> str | None:
             surface, key = attendant.surface(worker)
             return await smoke(client, worker, surface, key)
 
+        gateways = Gateways(supervisor, journal, client.http, home, smoke_test)
+        attendant = WorkerAttendant(supervisor, launcher, client, gpus, gateways, group)
+        supervisor.attendant = attendant
         control: DaemonControl
 
         def tell() -> None:
             control.tell()
 
-        changes = Changes(supervisor, smoke_test, tell)
+        changes = Changes(supervisor, gateways, tell)
         configuration = Configuration(
             self._paths.config,
             ConfigState(self._paths.state_dir),
@@ -184,6 +188,8 @@ class Daemon:
             launcher,
             gpus,
             history,
+            Resolver(client, attendant.surface, cache),
+            gateways,
             spawn,
             self._restart,
         )

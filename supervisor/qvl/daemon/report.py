@@ -13,6 +13,7 @@ from qvl.model.spec import PoolSpec, url
 from qvl.model.status import (
     ConfigStatus,
     ExitStatus,
+    GatewayStatus,
     PoolStatus,
     Status,
     SupervisorStatus,
@@ -59,9 +60,13 @@ def exit_status(end: Exit) -> ExitStatus:
 
 
 def pool_status(
-    pool: PoolSpec, workers: Iterable[Worker], override: str | None, switch: SwitchStatus | None
+    pool: PoolSpec,
+    workers: Iterable[Worker],
+    override: str | None,
+    switch: SwitchStatus | None,
+    gateway: GatewayStatus | None = None,
 ) -> PoolStatus:
-    mine = [worker for worker in workers if worker.record.pool == pool.name]
+    mine = [worker for worker in workers if worker.record.pool == pool.name and not worker.spec.is_gateway]
     return PoolStatus(
         name=pool.name,
         profile=pool.profile,
@@ -70,6 +75,7 @@ def pool_status(
         ready=sum(worker.record.ready for worker in mine),
         total=len(mine),
         switch=switch,
+        gateway=gateway,
     )
 
 
@@ -91,5 +97,8 @@ def status(
     gpus: tuple[GpuSample, ...],
 ) -> Status:
     return Status(
-        supervisor=supervisor, pools=tuple(pools), workers=tuple(worker_status(w) for w in workers), gpus=gpus
+        supervisor=supervisor,
+        pools=tuple(pools),
+        workers=tuple(worker_status(worker) for worker in workers if not worker.spec.is_gateway),
+        gpus=gpus,
     )

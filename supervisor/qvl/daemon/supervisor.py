@@ -216,8 +216,9 @@ class Supervisor:
         self.store.save_record(record, durable=durable)
 
     def tell(self, worker: Worker) -> None:
-        """Tell watchers how a worker is now."""
-        self.journal.change(Change(at=clock.wall_of(clock.now().mono), workers=(worker_status(worker),)))
+        """Tell watchers how a worker is now. A gateway is told with its pool."""
+        if not worker.spec.is_gateway:
+            self.journal.change(Change(at=clock.wall_of(clock.now().mono), workers=(worker_status(worker),)))
         self.on_change()
 
     def feed(self, name: str, event: Input) -> None:
@@ -246,8 +247,8 @@ class Supervisor:
         worker.cancel_all()
         del self.workers[worker.name]
         self.store.forget(worker.name)
-        now = clock.wall_of(clock.now().mono)
-        self.journal.change(Change(at=now, removed=(worker.name,)))
+        if not worker.spec.is_gateway:
+            self.journal.change(Change(at=clock.wall_of(clock.now().mono), removed=(worker.name,)))
         self.on_change()
         self._wake(worker.name)
 

@@ -33,8 +33,9 @@ class Failure(Exception):
 
 
 class Transaction:
-    """`steps` of a plan towards `wanted`. `commit` writes down that from now on the new holds, in the turn in which it
-    comes to hold. `all_on_trial`: also those that weren't serving (a switch)."""
+    """`steps` of a plan towards `wanted`. `smoke`: what a worker has to pass; `admit` puts it behind its pool's
+    gateway; `commit` writes down that from now on the new holds, in the turn in which it comes to hold.
+    `all_on_trial`: also those that weren't serving (a switch)."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Transaction:
         wanted: Mapping[str, WorkerSpec],
         *,
         smoke: Smoke | None,
+        admit: Smoke,
         watch: Watch,
         commit: Callable[[], None],
         all_on_trial: bool,
@@ -51,6 +53,7 @@ class Transaction:
         self._steps = steps
         self._wanted = wanted
         self._smoke = smoke
+        self._admit = admit
         self._watch = watch
         self._commit = commit
         self._all_on_trial = all_on_trial
@@ -126,6 +129,10 @@ class Transaction:
             self._watch("smoke test", name, self.done)
             if (wrong := await self._unless_cancelled(self._smoke(worker))) is not None:
                 raise Failure(f"{name} did not pass its smoke test with profile {spec.profile}: {wrong}")
+        if spec.policy.routed and worker.record.ready:
+            self._watch("routing", name, self.done)
+            if (wrong := await self._unless_cancelled(self._admit(worker))) is not None:
+                raise Failure(f"{name} gets no requests with profile {spec.profile}: {wrong}")
 
     async def _await_ready(self, name: str, generation: int) -> None:
         def decided(worker: Worker | None) -> bool:
@@ -174,7 +181,9 @@ class Transaction:
         generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in names}
         await self._supervisor.ask(turn)
         for name, generation in generations.items():
-            await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
+            worker = await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
+            if worker is not None and worker.record.ready:
+                await self._admit(worker)  # before the next one leaves
 
     def _finish(self) -> None:
         """New workers come; commit; trials end, policies change, old workers leave.

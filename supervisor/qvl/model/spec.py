@@ -14,6 +14,8 @@ class EngineKind(StrEnum):
     VLLM = "vllm"
     COMMAND = "command"
     SIMULATED = "simulated"
+    ROUTER = "sglang-router"
+    """What a pool's `gateway` runs; no engine of the configuration is of this kind."""
 
 
 class Way(StrEnum):
@@ -75,6 +77,8 @@ class Policy(msgspec.Struct, frozen=True):
     health: HealthPolicy = HealthPolicy()
     stop: StopPolicy = StopPolicy()
     logs: LogPolicy = LogPolicy()
+    routed: bool = False
+    """A gateway stands in front of it, which is told before it drains."""
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -116,6 +120,13 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     launch: Launch
     policy: Policy = Policy()
     autostart: bool = True
+    external: tuple[str, ...] = ()
+    """Of a gateway: the URLs of servers elsewhere that it takes beside the pool's workers."""
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it stands in front of its pool's workers instead of being one."""
+        return self.launch.engine.kind is EngineKind.ROUTER
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,11 +139,17 @@ class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     workers: tuple[WorkerSpec, ...]
+    gateway: WorkerSpec | None = None
+
+    @property
+    def members(self) -> tuple[WorkerSpec, ...]:
+        """All that is to run for it, the gateway first."""
+        return self.workers if self.gateway is None else (self.gateway, *self.workers)
 
     @property
     def endpoint(self) -> str | None:
         """The one URL that serves the pool; None where it has several workers and nothing in front of them."""
-        return url(self.host, self.port) if len(self.workers) == 1 else None
+        return url(self.host, self.port) if self.gateway is not None or len(self.workers) == 1 else None
 
 
 def url(host: str, port: int) -> str:

@@ -38,16 +38,6 @@ class SwitchStatus(msgspec.Struct, frozen=True):
     started_at: datetime
 
 
-class PoolStatus(msgspec.Struct, frozen=True):
-    name: str
-    profile: str
-    override: str | None
-    endpoint: str | None
-    ready: int
-    total: int
-    switch: SwitchStatus | None = None
-
-
 class ExitStatus(msgspec.Struct, frozen=True):
     at: datetime
     code: int | None
@@ -99,6 +89,43 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     metrics: WorkerMetrics
     hint: str | None = None
     max_restarts: int | None = None
+
+
+class ExternalStatus(msgspec.Struct, frozen=True):
+    """A server elsewhere behind a gateway."""
+
+    url: str
+    healthy: bool
+
+
+class GatewayStatus(WorkerStatus, frozen=True):
+    """What stands in front of a pool's workers: a process that is watched as they are, and what went through it."""
+
+    routed: tuple[str, ...] = ()
+    """The workers that it sends requests to."""
+    external: tuple[ExternalStatus, ...] = ()
+    requests: int | None = None
+    """Since it was started, as the next ones. None: not known."""
+    failed: int | None = None
+    """Answered with 500 or above."""
+    retried: int | None = None
+    """Attempts that were made again, with another worker."""
+    broken: int = 0
+    """In flight with a worker that ended unasked, since the daemon's start: streams among them broke off."""
+    in_flight: int | None = None
+    error: str | None = None
+    """Why what it says of itself can't be had, or its list can't be changed."""
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    name: str
+    profile: str
+    override: str | None
+    endpoint: str | None
+    ready: int
+    total: int
+    switch: SwitchStatus | None = None
+    gateway: GatewayStatus | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
