@@ -108,20 +108,28 @@ def has_vision(config: Json) -> bool:
 def kv_bytes_per_token(config: Json, wish: Wish) -> int | None:
     """Of one GPU; None for a cache that isn't so many bytes for each token."""
     text = text_config(config)
-    kinds = text.get("layer_types")
-    if any(text.get(name) for name in _OTHER_ATTENTION) or (kinds and set(kinds) != {"full_attention"}):
+    kinds = text.get("layer_types") or ["full_attention"]
+    if any(text.get(name) for name in _OTHER_ATTENTION) or not isinstance(kinds, list):
         return None
-    layers, heads = text.get("num_hidden_layers"), text.get("num_attention_heads")
-    hidden, kv_heads = text.get("hidden_size"), text.get("num_key_value_heads", heads)
-    if not (isinstance(layers, int) and isinstance(heads, int) and isinstance(kv_heads, int) and heads > 0):
+    if any(kind != "full_attention" for kind in kinds):
         return None
-    head = text.get("head_dim") or (hidden // heads if isinstance(hidden, int) else None)
+    layers, heads, hidden = (
+        _count(text.get(name)) for name in ("num_hidden_layers", "num_attention_heads", "hidden_size")
+    )
+    kv_heads = _count(text.get("num_key_value_heads", heads))
     element = _kv_element(config, wish)
-    if not isinstance(head, int) or element is None:
+    if not (layers and heads and kv_heads and element):
         return None
-    value_head = text.get("v_head_dim")
-    both = head + (value_head if isinstance(value_head, int) else head)
+    head = _count(text.get("head_dim")) or (hidden // heads if hidden else None)
+    if not head:
+        return None
+    both = head + (_count(text.get("v_head_dim")) or head)
     return int(max(1, kv_heads // wish.attention_tp) * both * math.ceil(layers / wish.pp) * element)
+
+
+def _count(value: object) -> int | None:
+    """A number above 0, as a configuration that is right has them."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _kv_element(config: Json, wish: Wish) -> float | None:
@@ -182,8 +190,7 @@ def estimate(model: Weights, draft: Weights | None, wish: Wish, rooms: Sequence[
     tokens = None if not per_token else (static - weights) // per_token
     if tokens is not None and wish.tokens is not None:
         tokens = min(tokens, wish.tokens)
-    native = text_config(model.config).get("max_position_embeddings")
-    context = wish.context or (native if isinstance(native, int) else None)
+    context = wish.context or _count(text_config(model.config).get("max_position_embeddings"))
     return Estimate(
         weights, wish.cards, min(each.total for each in rooms), room.free, static, share, per_token, tokens, context
     )
