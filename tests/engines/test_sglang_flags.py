@@ -360,8 +360,9 @@ def test_right_arguments_have_no_fault(annotations: FlagTable) -> None:
             "mm-proj-url",
             1,
             'sglang 0.5.18 has no flag "mm-proj-url"',
-            "a flag that a plugin of SGLang adds goes into raw_args",
+            'the nearest is "encoder-urls"; a flag that a plugin of SGLang adds goes into raw_args',
         ),
+        ("zzz", 1, 'sglang 0.5.18 has no flag "zzz"', "a flag that a plugin of SGLang adds goes into raw_args"),
         ("load-fromat", "auto", 'sglang 0.5.18 has no flag "load-fromat"', 'did you mean "load-format"?'),
         (
             "load_format",

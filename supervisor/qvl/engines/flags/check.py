@@ -21,6 +21,8 @@ _WHO_SETS_IT: Mapping[str, str] = {
 }
 _LISTED = 6
 """How many candidates or choices a hint names before it says how many more there are."""
+_FAR = 0.4
+"""How like a name must be to be shown as the nearest, where none is like enough to be what was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
     near = table.nearest(written)
     if near is not None:
         return ArgFault(key, message, f'did you mean "{near}"?')
-    return ArgFault(key, message, f"a flag that a plugin of {table.title} adds goes into raw_args")
+    far = table.nearest(written, _FAR)
+    shown = f'the nearest is "{far}"; ' if far else ""
+    return ArgFault(key, message, f"{shown}a flag that a plugin of {table.title} adds goes into raw_args")
 
 
 def _check_flag(table: FlagTable, key: str, value: object, flag: Flag) -> list[ArgFault]:

@@ -91,9 +91,9 @@ class FlagTable:
     def find(self, spelling: str) -> Flag | None:
         return self.flags.get(spelling)
 
-    def nearest(self, spelling: str) -> str | None:
-        """The spelling that was perhaps meant; None where none is close."""
-        return next(iter(difflib.get_close_matches(spelling, self.flags, n=1)), None)
+    def nearest(self, spelling: str, likeness: float = 0.6) -> str | None:
+        """The spelling that was perhaps meant; None where none is as like as that (0-1)."""
+        return next(iter(difflib.get_close_matches(spelling, self.flags, n=1, cutoff=likeness)), None)
 
     def prefix_matches(self, spelling: str) -> list[str]:
         """What argparse would take `spelling` for an abbreviation of, in order of the alphabet."""
