@@ -16,7 +16,16 @@ from qvl.api.control import Actor, LogSource, Verb
 from qvl.api.server import ApiServer
 from qvl.api.socket import Group, Listener, listen
 from qvl.daemon.journal import Journal
-from qvl.model.api import Accepted, ArgOrigin, History, ProfileDetail, ProfileInfo, VersionInfo
+from qvl.model.api import (
+    Accepted,
+    ArgOrigin,
+    History,
+    ProfileDetail,
+    ProfileInfo,
+    Resolved,
+    ResolvedValue,
+    VersionInfo,
+)
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame, Severity
 from qvl.model.gpu import GpuHolder, GpuSample
@@ -153,7 +162,7 @@ class FakeControl:
             ProfileInfo("chat", "sglang", "Qwen/Qwen3-32B", None, ("chat",)),
         )
 
-    async def profile(self, name: str) -> ProfileDetail:
+    async def profile(self, name: str, pool: str | None) -> ProfileDetail:
         self._known(name, [found.name for found in self.profiles()], "profile")
         return ProfileDetail(
             name=name,
@@ -162,11 +171,35 @@ class FakeControl:
             args=(
                 ArgOrigin("mem-fraction-static", 0.85, "profile standard"),
                 ArgOrigin("enable-metrics", True, "qvl"),
-                ArgOrigin("tp", 1, "qvl"),
+                ArgOrigin("port", 8000, f"pool {pool or 'qwen3-vl'}"),
+                ArgOrigin("tp", 1, "profile eagle3"),
             ),
             env=(ArgOrigin("HF_HOME", "/opt/nvme/hf", "engine sglang"),),
             raw_args=(),
             command=("python", "-m", "sglang.launch_server", "--mem-fraction-static", "0.85"),
+            pool=pool or "qwen3-vl",
+            place=(ArgOrigin("gpus", [0], f"pool {pool or 'qwen3-vl'}"),),
+            workers=("qwen3-vl-0",) if name == "standard" else (),
+        )
+
+    async def resolved(self, worker: str) -> Resolved:
+        self._known(worker, [found.name for found in self.state.workers], "worker")
+        return Resolved(
+            worker=worker,
+            pool="qwen3-vl",
+            profile="standard",
+            engine="sglang",
+            version="0.5.18",
+            values=(
+                ResolvedValue("attention-backend", "fa3", common=True),
+                ResolvedValue("mem-fraction-static", 0.83, (), 0.85, differs=True, common=True),
+                ResolvedValue("cuda-graph-bs", [1, 2, 4, *range(8, 257, 8)], common=True),
+                ResolvedValue("quantization", None, common=True),
+                ResolvedValue("enable-metrics", True),
+                ResolvedValue("log-level", "info"),
+                ResolvedValue("tp-size", 1, ("tensor-parallel-size", "tp"), 1, common=True),
+            ),
+            hidden=("api-key",),
         )
 
     async def version(self) -> VersionInfo:

@@ -41,7 +41,17 @@ def test_status(served: Served) -> None:
     assert [worker["phase"] for worker in workers] == ["running", "starting", "backoff", "failed"]
 
 
-@pytest.mark.parametrize("target", ["/v1/history", "/v1/profiles", "/v1/profiles/eagle3", "/v1/version"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/history",
+        "/v1/profiles",
+        "/v1/profiles/eagle3",
+        "/v1/profiles/eagle3?pool=chat",
+        "/v1/workers/chat-0/resolved",
+        "/v1/version",
+    ],
+)
 def test_reads(served: Served, target: str) -> None:
     for path in (served.socket, served.view):
         assert ask(path, "GET", target).status == 200
@@ -87,6 +97,7 @@ def test_acts(
         ("GET", "/v1/status/", None, 404, "not-found"),
         ("GET", "/v1/workers/nobody/log", None, 404, "not-found"),
         ("GET", "/v1/profiles/none", None, 404, "not-found"),
+        ("GET", "/v1/workers/nobody/resolved", None, 404, "not-found"),
         ("POST", "/v1/workers/chat-0/pause", None, 404, "not-found"),
         ("POST", "/v1/workers/a%2Fb/start", None, 404, "not-found"),
         ("POST", "/v1/plans/p2/apply", None, 404, "not-found"),

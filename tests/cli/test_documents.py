@@ -26,6 +26,8 @@ PAIRS = [
     (documents.ProfileInfoDoc, api.ProfileInfo),
     (documents.ArgOriginDoc, api.ArgOrigin),
     (documents.ProfileDoc, api.ProfileDetail),
+    (documents.ResolvedValueDoc, api.ResolvedValue),
+    (documents.ResolvedDoc, api.Resolved),
     (documents.VersionDoc, api.VersionInfo),
 ]
 FRAMES = (event.Snapshot, event.Event, event.Change, event.Heartbeat, event.Lost)

@@ -16,7 +16,7 @@ from qvl.cli.profiles import profile_lines, profiles_lines
 from qvl.cli.render_plan import plan_lines
 from qvl.cli.render_top import top
 from qvl.cli.terminal import colourful, plain
-from qvl.client.documents import PlanDoc, ProfileDoc, ProfileInfoDoc, StatusDoc
+from qvl.client.documents import PlanDoc, ProfileDoc, ProfileInfoDoc, ResolvedDoc, StatusDoc
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep
 from qvl.model.status import ConfigStatus, PoolStatus, Status, SwitchStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase, Wanted
@@ -130,8 +130,24 @@ def test_plan() -> None:
 def test_profiles_and_one_of_them() -> None:
     control = FakeControl()
     infos = cast("list[ProfileInfoDoc]", msgspec.to_builtins(control.profiles()))
-    detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("eagle3"))))
+    detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("eagle3", None))))
     hold("profiles", full("\n".join([*profiles_lines(infos), "", *profile_lines(detail)])))
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_profile_with_what_an_engine_made_of_it(everything: bool) -> None:
+    control = FakeControl()
+    detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("standard", None))))
+    resolved = cast("ResolvedDoc", msgspec.to_builtins(asyncio.run(control.resolved("qwen3-vl-0"))))
+    text = full("\n".join(profile_lines(detail, resolved, everything=everything)))
+    hold("resolved_all" if everything else "resolved", text)
+
+
+def test_a_long_value_is_cut_in_a_terminal() -> None:
+    control = FakeControl()
+    detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("standard", None))))
+    detail["args"][0]["value"] = {"rope_scaling": "x" * 100}
+    assert "…  profile standard" in full("\n".join(profile_lines(detail)))
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -80,8 +81,24 @@ def test_top(qvlctl: Qvlctl) -> None:
 
 def test_profiles_and_show(qvlctl: Qvlctl) -> None:
     assert "eagle3" in qvlctl("profiles").out
-    assert qvlctl("show", "eagle3", "--json").json["engine"] == "sglang"
+    document = qvlctl("show", "eagle3", "--json").json
+    assert (document["engine"], document["resolved"], document["resolved_error"]) == ("sglang", None, None)
     assert "mem-fraction-static  0.85   profile standard" in qvlctl("show", "eagle3").out
+
+
+def test_show_asks_a_worker_that_runs_the_profile(qvlctl: Qvlctl) -> None:
+    document: dict[str, Any] = qvlctl("show", "standard", "--json").json
+    assert document["resolved"]["worker"] == "qwen3-vl-0"
+    shown = qvlctl("show", "standard").out
+    assert "mem-fraction-static  0.85   profile standard  ≠ 0.83" in shown
+    assert "log-level" not in shown
+    assert "log-level" in qvlctl("show", "standard", "--all").out
+    assert "pool chat" in qvlctl("show", "standard", "--pool", "chat").out
+    assert "RESOLVED" not in qvlctl("show", "standard", "--pool", "chat").out
+    assert "resolved by qwen3-vl-1" in qvlctl("show", "standard", "--worker", "qwen3-vl-1").out
+    ran = qvlctl("show", "eagle3", "--worker", "qwen3-vl-1")
+    assert (ran.code, "runs profile standard, not eagle3" in ran.err) == (1, True)
+    assert "did you mean qwen3-vl-1" in qvlctl("show", "standard", "--worker", "qwen3-lv-1").err
 
 
 def test_version(qvlctl: Qvlctl) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from qvl.config.origins import HIDDEN, origins, profile_infos
+from qvl.config.origins import HIDDEN, Around, origins, profile_infos
 from qvl.model.api import ArgOrigin, ProfileInfo
 from qvl.model.error import ErrorCode, QvlError
 
@@ -12,36 +12,72 @@ from tests.config.files import config_of
 TEXT = """
 [engines.sim]
 kind = "simulated"
-env = { A = "engine", B = "engine", HF_TOKEN = "hf_x" }
+env = { A = "engine", B = "engine", HF_TOKEN = "hf_x", PATH = "/mine" }
 [profiles.standard]
 engine = "sim"
 model = "m"
-raw_args = ["--y"]
+raw_args = ["--raw", "--x"]
 args = { x = 1, y = { a = 1 } }
-env = { B = "profile" }
+env = { B = "profile", SGLANG_X = "true" }
 [profiles.fast]
 extends = "standard"
-args = { y = { b = 2 }, a = true }
+args = { y = { b = 2 }, a = true, off = false }
 [pools.p]
 profile = "standard"
 """
 
 
+SETTINGS: dict[str, object] = {"host": "127.0.0.1", "port": 8000, "gpus": [0], "api_key_file": "/k"}
+ARGV = (
+    *("python", "-I", "-m", "x", "--model-path", "m", "--host", "127.0.0.1", "--port", "8000", "--nccl-port", "0"),
+    *("--config", "SECRETS/sglang.yaml", "--enable-metrics", "--quiet", "/a", "/b", "--a", "--no-off", "--x", "1"),
+    *("--share", "0.5", "--y", '{"a":1,"b":2}', "--raw", "--x"),
+)
+ENV = {"B": "ours", "TMPDIR": "TMPDIR", "CUDA_VISIBLE_DEVICES": "GPU-0", "PATH": "/p", "SGLANG_X": "false"}
+
+
 def test_every_argument_tells_where_it_comes_from(tmp_path: Path) -> None:
-    detail = origins(config_of(tmp_path, TEXT), "fast", ours={"port": 8000, "x": 0}, command=["python", "-m", "x"])
-    assert (detail.name, detail.engine, detail.model, detail.raw_args) == ("fast", "sim", "m", ("--y",))
-    assert detail.command == ("python", "-m", "x")
+    around = Around("p", SETTINGS, ARGV, ENV)
+    detail = origins(config_of(tmp_path, TEXT), "fast", around)
+    assert (detail.name, detail.engine, detail.model, detail.raw_args) == ("fast", "sim", "m", ("--raw", "--x"))
     assert detail.args == (
         ArgOrigin("a", True, "profile fast"),
-        ArgOrigin("port", 8000, "qvl"),
+        ArgOrigin("config", "SECRETS/sglang.yaml", "qvl"),
+        ArgOrigin("enable-metrics", True, "qvl"),
+        ArgOrigin("host", "127.0.0.1", "pool p"),
+        ArgOrigin("model-path", "m", "profile standard"),
+        ArgOrigin("nccl-port", "a free one at each start", "qvl"),
+        ArgOrigin("off", False, "profile fast"),
+        ArgOrigin("port", 8000, "pool p"),
+        ArgOrigin("quiet", ["/a", "/b"], "qvl"),
+        ArgOrigin("share", 0.5, "qvl"),
         ArgOrigin("x", 1, "profile standard"),
         ArgOrigin("y", {"a": 1, "b": 2}, "profile fast"),
     )
     assert detail.env == (
         ArgOrigin("A", "engine", "engine sim"),
-        ArgOrigin("B", "profile", "profile standard"),
+        ArgOrigin("B", "ours", "qvl"),  # a worker would not get the profile's
+        ArgOrigin("CUDA_VISIBLE_DEVICES", "GPU-0", "pool p"),
         ArgOrigin("HF_TOKEN", HIDDEN, "engine sim"),
+        ArgOrigin("PATH", "/mine", "engine sim"),  # ours are defaults only
+        ArgOrigin("SGLANG_X", "true", "profile standard"),
+        ArgOrigin("TMPDIR", "TMPDIR", "qvl"),
     )
+    assert detail.pool == "p"
+    assert detail.place == tuple(ArgOrigin(key, value, "pool p") for key, value in SETTINGS.items())
+    assert detail.command[8:12] == ("--port", "8000", "--nccl-port", "NCCL_PORT")
+
+
+def test_what_only_a_pool_knows_is_left_out_without_one(tmp_path: Path) -> None:
+    argv = ("python", "--host", "127.0.0.1", "--port", "0", "--x", "1", "--raw", "--x")
+    detail = origins(config_of(tmp_path, TEXT), "fast", Around(argv=argv))
+    assert {"host", "port"} & {arg.key for arg in detail.args} == set()
+    assert (detail.pool, detail.place) == (None, ())
+    assert detail.command[3:5] == ("--port", "PORT")
+
+
+def test_a_profile_may_be_looked_at_without_its_command_line(tmp_path: Path) -> None:
+    assert {arg.key for arg in origins(config_of(tmp_path, TEXT), "fast").args} == {"a", "off", "x", "y"}
 
 
 def test_an_unknown_profile_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, VersionInfo
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
 from qvl.model.event import Event, Frame
 from qvl.model.plan import Plan
 from qvl.model.status import Status
@@ -80,6 +80,12 @@ class Control(Protocol):
 
     def profiles(self) -> tuple[ProfileInfo, ...]: ...
 
-    async def profile(self, name: str) -> ProfileDetail: ...
+    async def profile(self, name: str, pool: str | None) -> ProfileDetail:
+        """As it would run in `pool`; None: in the first that runs it, if any does."""
+        ...
+
+    async def resolved(self, worker: str) -> Resolved:
+        """Asks the engine, which may take seconds."""
+        ...
 
     async def version(self) -> VersionInfo: ...

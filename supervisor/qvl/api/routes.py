@@ -12,7 +12,17 @@ from qvl.api import logs, openapi, stream
 from qvl.api.control import Verb
 from qvl.api.operation import Call, Handler, operation
 from qvl.api.peer import named
-from qvl.model.api import Accepted, History, PlanRequest, ProfileDetail, ProfileInfo, SwitchRequest, VersionInfo, WhoAmI
+from qvl.model.api import (
+    Accepted,
+    History,
+    PlanRequest,
+    ProfileDetail,
+    ProfileInfo,
+    Resolved,
+    SwitchRequest,
+    VersionInfo,
+    WhoAmI,
+)
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -30,6 +40,10 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: Annotated[int, Meta(ge=1, description="only the newest so many samples")] | None = None
+
+
+class ProfileQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pool: Annotated[str, Meta(description="as this pool would run it")] | None = None
 
 
 class SwitchBackQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,8 +108,12 @@ async def profiles(call: Call) -> tuple[ProfileInfo, ...]:
     return call.control.profiles()
 
 
-async def profile(call: Call, name: str) -> ProfileDetail:
-    return await call.control.profile(name)
+async def profile(call: Call, name: str, query: ProfileQuery) -> ProfileDetail:
+    return await call.control.profile(name, query.pool)
+
+
+async def resolved(call: Call, name: str) -> Resolved:
+    return await call.control.resolved(name)
 
 
 async def version(call: Call) -> VersionInfo:
@@ -140,6 +158,12 @@ OPERATIONS = (
         worker_log,
         "bytes of a worker's log; X-Qvl-Offset says where they begin",
         media=TEXT,
+    ),
+    operation(
+        "GET",
+        "/v1/workers/{name}/resolved",
+        resolved,
+        "what a running engine made of its arguments, without secrets; asks the engine, and may take 5 s",
     ),
     operation("GET", "/v1/history", history, "figures of the past"),
     operation("GET", "/v1/profiles", profiles, "the profiles of the configuration"),

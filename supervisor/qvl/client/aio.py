@@ -19,6 +19,7 @@ from qvl.model.api import (
     PlanRequest,
     ProfileDetail,
     ProfileInfo,
+    Resolved,
     SwitchRequest,
     VersionInfo,
     WhoAmI,
@@ -62,8 +63,14 @@ class Client:
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._get("/v1/profiles", tuple[ProfileInfo, ...])
 
-    async def profile(self, name: str) -> ProfileDetail:
-        return await self._get(f"/v1/profiles/{quoted(name)}", ProfileDetail)
+    async def profile(self, name: str, pool: str | None = None) -> ProfileDetail:
+        """As it would run in `pool`."""
+        query = "" if pool is None else f"?pool={quoted(pool)}"
+        return await self._get(f"/v1/profiles/{quoted(name)}{query}", ProfileDetail)
+
+    async def resolved(self, worker: str) -> Resolved:
+        """What its engine made of its arguments; it is asked now, and may take 5 s."""
+        return await self._get(f"/v1/workers/{quoted(worker)}/resolved", Resolved)
 
     async def version(self) -> VersionInfo:
         return await self._get("/v1/version", VersionInfo)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PlanDoc,
         ProfileDoc,
         ProfileInfoDoc,
+        ResolvedDoc,
         StatusDoc,
         VersionDoc,
     )
@@ -50,8 +51,14 @@ class Client:
         docs: list[ProfileInfoDoc] = self._document("GET", "/v1/profiles")
         return docs
 
-    def profile(self, name: str) -> ProfileDoc:
-        doc: ProfileDoc = self._document("GET", f"/v1/profiles/{quoted(name)}")
+    def profile(self, name: str, pool: str | None = None) -> ProfileDoc:
+        query = "" if pool is None else f"?pool={quoted(pool)}"
+        doc: ProfileDoc = self._document("GET", f"/v1/profiles/{quoted(name)}{query}")
+        return doc
+
+    def resolved(self, worker: str) -> ResolvedDoc:
+        """What its engine made of its arguments; it is asked now, and may take 5 s."""
+        doc: ResolvedDoc = self._document("GET", f"/v1/workers/{quoted(worker)}/resolved")
         return doc
 
     def version(self) -> VersionDoc:

@@ -1,15 +1,21 @@
-"""What a profile comes to, and which profile or engine each part of it comes from: for `qvlctl profiles` and `show`."""
+"""What a profile comes to, and where each part of it comes from: a profile, the engine, the pool, or ourselves. For
+`qvlctl profiles` and `show`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
+
+import msgspec
 
 from qvl.config.fault import nearest
 from qvl.config.settings import Config, Profile
 from qvl.model.api import ArgOrigin, ProfileDetail, ProfileInfo
 from qvl.model.error import ErrorCode, QvlError
+from qvl.model.spec import Engine, EngineKind
 
 HIDDEN: Final = "(hidden)"
+OURS: Final = "qvl"
 SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)")
 """Environment variables that are secrets by their names."""
 
@@ -29,25 +35,93 @@ def profile_infos(config: Config, running: Mapping[str, str] | None = None) -> t
     )
 
 
-def origins(
-    config: Config, name: str, *, ours: Mapping[str, object] | None = None, command: Sequence[str] = ()
-) -> ProfileDetail:
-    """`ours`: arguments that we set ourselves; `command`: the line that a worker would get. QvlError: not found."""
+class Around(msgspec.Struct, frozen=True):
+    """What comes to a profile where it runs."""
+
+    pool: str | None = None
+    settings: dict[str, object] = {}
+    """What the pool says of the place: host, port, gpus, api_key_file."""
+    argv: tuple[str, ...] = ()
+    """The command line of a worker, `raw_args` at its end."""
+    env: dict[str, str] = {}
+    """What we add to the environment."""
+
+
+def origins(config: Config, name: str, around: Around | None = None) -> ProfileDetail:
+    """QvlError: there is no such profile."""
+    around = around or Around()
     profile = find_profile(config, name)
     engine = config.engines[profile.engine]
-    args = [ArgOrigin(key, value, "qvl") for key, value in (ours or {}).items() if key not in profile.args]
-    args += [ArgOrigin(key, value, _origin(profile, f"args.{key}")) for key, value in profile.args.items()]
-    env = [_variable(key, engine.env[key], f"engine {engine.name}") for key in engine.env if key not in profile.env]
-    env += [_variable(key, value, _origin(profile, f"env.{key}")) for key, value in profile.env.items()]
+    args = [ArgOrigin(key, value, _origin(profile, f"args.{key}")) for key, value in profile.args.items()]
+    if engine.kind is not EngineKind.COMMAND:
+        args += _added(profile, around)
     return ProfileDetail(
         name=name,
         engine=profile.engine,
         model=profile.model,
         args=tuple(sorted(args, key=lambda arg: arg.key)),
-        env=tuple(sorted(env, key=lambda variable: variable.key)),
+        env=tuple(sorted(_environment(profile, engine, around), key=lambda variable: variable.key)),
         raw_args=profile.raw_args,
-        command=tuple(command),
+        command=_shown(around.argv),
+        pool=around.pool,
+        place=tuple(ArgOrigin(key, value, f"pool {around.pool}") for key, value in around.settings.items()),
     )
+
+
+def _added(profile: Profile, around: Around) -> Iterator[ArgOrigin]:
+    """The flags of the command line that no profile names."""
+    raw = len(profile.raw_args)
+    for key, value in flags_in(around.argv[: len(around.argv) - raw]).items():
+        if key in profile.args or key.removeprefix("no-") in profile.args:
+            continue
+        if key in ("model", "model-path"):
+            yield ArgOrigin(key, value, _origin(profile, "model"))
+        elif key in ("host", "port"):
+            if around.pool is not None:
+                yield ArgOrigin(key, around.settings.get(key, value), f"pool {around.pool}")
+        elif key == "nccl-port":
+            yield ArgOrigin(key, "a free one at each start", OURS)
+        else:
+            yield ArgOrigin(key, value, OURS)
+
+
+def flags_in(argv: Sequence[str]) -> dict[str, object]:
+    """`--a 1 --b --c x y` as `{"a": 1, "b": true, "c": ["x", "y"]}`; what comes before the first flag is left out."""
+    found: dict[str, list[object]] = {}
+    values: list[object] | None = None
+    for word in argv:
+        if word.startswith("--") and len(word) > 2:
+            values = found.setdefault(word[2:], [])
+        elif values is not None:
+            values.append(_number(word))
+    return {key: True if not many else many[0] if len(many) == 1 else many for key, many in found.items()}
+
+
+def _number(word: str) -> object:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(word)
+    return word
+
+
+def _shown(argv: Sequence[str]) -> tuple[str, ...]:
+    """With words in place of ports that are not known before a start."""
+    unknown = {"--port": "PORT", "--nccl-port": "NCCL_PORT"}
+    before = ["", *argv][: len(argv)]
+    return tuple(unknown.get(flag, word) if word == "0" else word for flag, word in zip(before, argv, strict=True))
+
+
+def _environment(profile: Profile, engine: Engine, around: Around) -> Iterator[ArgOrigin]:
+    """Ours go over the user's, except for those that are a default only (see `qvl.daemon.launcher.environment`)."""
+    users = {**engine.env, **profile.env}
+    ours = {k: v for k, v in around.env.items() if k not in users or not (k == "PATH" or k.startswith("SGLANG_"))}
+    for key, value in {**users, **ours}.items():
+        if key in ours:
+            of_pool = key == "CUDA_VISIBLE_DEVICES" and around.pool is not None
+            origin = f"pool {around.pool}" if of_pool else OURS
+        else:
+            origin = _origin(profile, f"env.{key}") if key in profile.env else f"engine {engine.name}"
+        yield _variable(key, value, origin)
 
 
 def find_profile(config: Config, name: str) -> Profile:

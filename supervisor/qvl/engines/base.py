@@ -61,6 +61,9 @@ class Surface(msgspec.Struct, frozen=True):
     """Requests in flight right now, as JSON: gauges in `metrics` may be as old as some decode steps."""
     openai: bool = False
     """Speaks /v1/chat/completions."""
+    info: tuple[str, ...] = ()
+    """Paths that tell the arguments as the engine resolved them, the newest first. The answer holds secrets, and comes
+    from the scheduler: it may never come."""
     owned: bool = False
     """The listening socket is one of the worker's own tree: not so for a container that a client process starts."""
     smoke: str = ""

@@ -51,7 +51,7 @@ class ArgOrigin(msgspec.Struct, frozen=True):
     key: str
     value: object
     origin: str
-    """`profile NAME`, `pool NAME`, `engine NAME`, or `qvl` for what we set ourselves."""
+    """`profile NAME`, `pool NAME`, `engine NAME`, or `qvl` for what we add ourselves."""
 
 
 class ProfileDetail(msgspec.Struct, frozen=True):
@@ -63,6 +63,42 @@ class ProfileDetail(msgspec.Struct, frozen=True):
     raw_args: tuple[str, ...]
     command: tuple[str, ...]
     """The command line as a worker would get it, without secrets."""
+    pool: str | None = None
+    """The pool whose host, port and cards these are: the one asked for, else the first that runs the profile."""
+    place: tuple[ArgOrigin, ...] = ()
+    """What that pool says of where it runs: host, port, gpus, api_key_file."""
+    workers: tuple[str, ...] = ()
+    """Running workers whose process has this profile, those of `pool` first."""
+
+
+class ResolvedValue(msgspec.Struct, frozen=True):
+    """One argument as the engine has it now."""
+
+    key: str
+    """The one name of its flag, or of a figure that no flag sets."""
+    value: object
+    names: tuple[str, ...] = ()
+    """Every other way to write that flag."""
+    given: object = None
+    """What its profile gave the process; null where that says nothing."""
+    differs: bool = False
+    """The engine made something else of it."""
+    common: bool = False
+    """One of those that most people want to know."""
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What a running engine made of its arguments, by its own word."""
+
+    worker: str
+    pool: str
+    profile: str
+    engine: str
+    version: str | None
+    """As the running process tells it."""
+    values: tuple[ResolvedValue, ...]
+    hidden: tuple[str, ...] = ()
+    """Arguments that are left out because they hold, or may hold, a secret."""
 
 
 class VersionInfo(msgspec.Struct, frozen=True):

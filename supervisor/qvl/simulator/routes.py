@@ -145,6 +145,7 @@ class Routes:
                 "max_req_input_len": self._server.context_length - 6,
                 "internal_states": [
                     {
+                        **self._settings.server_args,  # all of them once more, as the scheduler has them
                         "last_gen_throughput": scheduler.throughput,
                         "effective_max_running_requests_per_dp": scheduler.max_running,
                     }
