@@ -61,6 +61,13 @@ def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
             continue
         assert KEY.encode() not in content, path
     assert KEY not in json.dumps(daemon.status)
+    resolved = daemon.client.resolved(daemon.worker()["name"])
+    assert KEY not in json.dumps(resolved)
+    assert "api-key" in resolved["hidden"]
+    values = {value["key"]: value for value in resolved["values"]}
+    assert (values["attention-backend"]["given"], values["attention-backend"]["differs"]) == ("torch_native", False)
+    assert all(values[key]["value"] for key in ("mem-fraction-static", "max-running-requests", "context-length"))
+    assert resolved["version"] == "0.5.18"
 
 
 def test_killed_with_its_scheduler_alive_it_is_back_by_itself(daemon: Daemon, tell: Callable[[Row], None]) -> None:
