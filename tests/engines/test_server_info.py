@@ -90,6 +90,12 @@ def test_what_is_hidden_is_named_if_it_is_a_flag() -> None:
     assert ask({"api_key": KEY, "model_path": KEY, "launch_command": KEY})[1] == ("api-key", "model-path")
 
 
+def test_numbers_are_no_secrets() -> None:
+    values, hidden = ask({"admin_api_key": None, "bucket_inter_token_latency": [0.1, 2]})
+    assert hidden == ()
+    assert values["bucket-inter-token-latency"].value == [0.1, 2]
+
+
 def test_a_flag_that_one_of_two_places_gives_away_is_hidden_in_both() -> None:
     values, hidden = ask({"served_model_name": KEY, "internal_states": [{"served_model_name": KEY}]})
     assert (values, hidden) == ({}, ("served-model-name",))

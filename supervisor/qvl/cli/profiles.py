@@ -144,6 +144,9 @@ def profile_lines(
     if rows:
         header = ["ARGUMENT", "VALUE", "FROM", *(["RESOLVED"] if resolved is not None else [])]
         lines += ["", *columns(header, rows, width, paint)]
+    if resolved is not None and everything and resolved["hidden"]:
+        names = ", ".join(resolved["hidden"])
+        lines += ["", *table.wrapped(names, width=width, first="hidden, as they may hold secrets: ", rest="    ")]
     if doc["env"]:
         rows = [[entry["key"], typed(entry["value"]), entry["origin"]] for entry in doc["env"]]
         lines += ["", *columns(["ENVIRONMENT", "VALUE", "FROM"], rows, width, paint)]
@@ -159,7 +162,7 @@ def where(doc: ProfileDoc, resolved: ResolvedDoc | None, width: int) -> list[str
     lines = []
     pool = doc.get("pool")
     if pool is not None:
-        settings = [f"{entry['key']} {typed(entry['value'])}" for entry in doc.get("place", [])]
+        settings = [f"{entry['key']} {typed(entry['value'])}" for entry in doc.get("place", []) if entry["value"] != []]
         lines += table.wrapped(", ".join(settings), width=width, first=f"in pool {pool}: ", rest="    ")
     elif "pool" in doc:
         lines.append("no pool runs it: see what it would be in one with --pool")
@@ -221,7 +224,7 @@ def brief(value: object) -> str:
     if isinstance(value, list) and len(value) > 6:
         ends = [*map(typed, value[:3]), "…", typed(value[-1])]
         return f"[{', '.join(ends)}] ({len(value)})"
-    return table.shortened(typed(value), 60)
+    return f"{value:.6g}" if isinstance(value, float) else table.shortened(typed(value), 60)
 
 
 def typed(value: object) -> str:

@@ -83,7 +83,7 @@ def resolved(
         if key is None or (field in FIGURES and key in found and found[key].value is not None):
             continue
         try:
-            if is_secret_name(field.upper()):
+            if is_secret_name(field.upper()) and _has_text(value):
                 raise Secret
             shown = _freed(value, needles, is_secret_name)
         except Secret:
@@ -139,6 +139,11 @@ def _fields(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     state = states[0] if isinstance(states, list) and states and isinstance(states[0], dict) else {}
     merged = {**document, **{key: value for key, value in state.items() if value is not None}}
     yield from sorted(merged.items(), key=lambda item: item[0] in FIGURES)
+
+
+def _has_text(value: object) -> bool:
+    """Numbers are no secrets: `tbo_token_distribution_threshold` has but the name of one."""
+    return isinstance(value, str | dict) or (isinstance(value, list) and any(map(_has_text, value)))
 
 
 def _freed(value: object, needles: Collection[bytes], is_secret_name: IsSecretName) -> Any:
