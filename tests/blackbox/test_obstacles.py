@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import models
 from tests.blackbox.harness import Daemon, Table, command, listening, merged, pool
 from tests.support import wait_until
 
@@ -103,8 +104,7 @@ def test_a_model_directory_that_comes_later(tmp_path: Path) -> None:
         assert worker["last_exit"] is not None
         assert worker["last_exit"]["cause"] == "model-missing"
         assert str(model) in (worker["reason"] or "")
-        model.mkdir(parents=True)
-        (model / "config.json").write_text("{}")
+        models.model(model)
         daemon.in_phase("starting")
         wait_until(lambda: b"the engine runs" in daemon.log(), 10, "its output")
 

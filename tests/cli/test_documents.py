@@ -21,6 +21,7 @@ PAIRS = [
     (documents.StatusDoc, status.Status),
     (documents.KeyChangeDoc, plan.KeyChange),
     (documents.PlanStepDoc, plan.PlanStep),
+    (documents.PlanWarningDoc, plan.PlanWarning),
     (documents.PlanDoc, plan.Plan),
     (documents.AcceptedDoc, api.Accepted),
     (documents.ProfileInfoDoc, api.ProfileInfo),

@@ -70,7 +70,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             "profiles": {
                 "standard": {"engine": "cpu", "model": str(root / "model"), "args": None},
                 "wide": {"extends": "standard", "args": {"max-total-tokens": 4096}},
-                "broken": {"extends": "standard", "model": str(root / "nowhere")},
+                "broken": {"extends": "standard", "raw_args": ["--no-such-flag"]},
+                "absent": {"extends": "standard", "model": str(root / "nowhere")},
             },
             "pools": {"chat": {"gpus": "none", "workers": 1, "api_key_file": str(key_file), **BRISK}},
         },

@@ -109,6 +109,11 @@ def test_its_profile_is_switched_and_a_bad_one_goes_back(daemon: Daemon) -> None
     new = ready_anew(daemon, old)
     wait_until(lambda: daemon.pool()["switch"] is None, 60, "the switch is committed")
     assert (daemon.pool()["profile"], daemon.pool()["override"]) == ("wide", "wide")
+    (warning,) = daemon.client.plan_switch("chat", "absent")["warnings"]
+    assert "does not exist" in warning["message"]
+    daemon.client.switch("chat", "absent")
+    wait_until(lambda: daemon.pool()["switch"] is None, 60, "refused by what is known before")
+    assert (daemon.worker()["pid"], daemon.worker()["ready"]) == (new, True)
     daemon.client.switch("chat", "broken")
     wait_until(lambda: daemon.pool()["switch"] is None and daemon.worker()["ready"], START, "back on the good profile")
     assert daemon.pool()["profile"] == "wide"

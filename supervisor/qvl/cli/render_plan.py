@@ -10,7 +10,9 @@ from qvl.cli.units import count, duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qvl.client.documents import KeyChangeDoc, PlanDoc, PlanStepDoc
+    from collections.abc import Iterable
+
+    from qvl.client.documents import KeyChangeDoc, PlanDoc, PlanStepDoc, PlanWarningDoc
 
 ACTION_STYLES = {"restart": "warn", "relayout": "warn", "stop": "bad", "start": "good", "live": "good"}
 INTERRUPTING = ("stop", "restart", "relayout")
@@ -37,7 +39,24 @@ def plan_lines(doc: PlanDoc, *, width: int = 80, paint: Paint = plain) -> list[s
             lines += table.wrapped(cut_off(step), width=width, first=" " * 12, rest=" " * 16)
     for pool in doc["removes_pools"]:
         lines.append(paint(f"removes the pool {pool}: waits for `qvlctl apply`", "bad"))
+    lines += warning_lines(doc.get("warnings", []), width, paint)
     lines.append(summary(len(steps), sum(step["action"] in INTERRUPTING for step in steps), kept))
+    return lines
+
+
+def warning_lines(warnings: Iterable[PlanWarningDoc], width: int, paint: Paint) -> list[str]:
+    """What the host has to say, once for all workers of which it says the same."""
+    workers: dict[tuple[str, str | None, bool], list[str]] = {}
+    for warning in warnings:
+        workers.setdefault((warning["message"], warning["hint"], warning["waits"]), []).append(warning["worker"])
+    lines = []
+    for (message, hint, waits), names in workers.items():
+        who = ", ".join(names) if len(names) < 4 else f"{names[0]} and {count(len(names) - 1, 'other')}"
+        told = f"{who} would wait: {message}" if waits else f"{who}: {message}"
+        first, *rest = table.wrapped(told, width=width, first="warning: ", rest=" " * 9)
+        lines += [paint("warning:", "warn") + first.removeprefix("warning:"), *rest]
+        if hint:
+            lines += table.wrapped(hint, width=width, first=" " * 9 + "hint: ", rest=" " * 15)
     return lines
 
 

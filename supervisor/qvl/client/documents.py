@@ -155,12 +155,21 @@ class PlanStepDoc(TypedDict):
     drain_s: float | None
 
 
+class PlanWarningDoc(TypedDict):
+    worker: str
+    message: str
+    hint: str | None
+    waits: bool
+
+
 class PlanDoc(TypedDict):
     version: int
     id: str
     revision: str
     steps: list[PlanStepDoc]
     removes_pools: list[str]
+    warnings: NotRequired[list[PlanWarningDoc]]
+    """Not there in what a daemon of before has to say."""
 
 
 class AcceptedDoc(TypedDict):

@@ -1,7 +1,6 @@
 """What goes on beside the workers while the daemon runs: readings of the cards, and looks for what was absent."""
 
 import asyncio
-import os
 import time
 
 from qvl.core.inputs import Mended
@@ -11,6 +10,7 @@ from qvl.daemon.history import INTERVAL, HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.store import Store
 from qvl.daemon.supervisor import Supervisor
+from qvl.host.model_files import has_come
 from qvl.model.event import Change
 from qvl.model.gpu import GpuSample
 from qvl.model.status import when
@@ -59,5 +59,5 @@ async def look_for_missing(supervisor: Supervisor) -> None:
             end = worker.record.last_exit
             if worker.record.phase is not Phase.FAILED or end is None or not end.missing:
                 continue
-            if await asyncio.to_thread(os.path.exists, end.missing):
+            if await asyncio.to_thread(has_come, end.missing):
                 supervisor.post(worker.name, Mended(f"{end.missing} is there"))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from qvl.daemon.gateways import Gateways
 from qvl.daemon.supervisor import Supervisor
-from qvl.daemon.transaction import Transaction
+from qvl.daemon.transaction import Check, Transaction
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.plan import Action, Plan
 from qvl.model.spec import WorkerSpec
@@ -19,10 +19,13 @@ EVERY_POOL = "*"
 class Changes:
     """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
 
-    def __init__(self, supervisor: Supervisor, gateways: Gateways, tell: Callable[[], None]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, gateways: Gateways, tell: Callable[[], None], check: Check | None = None
+    ) -> None:
         self._supervisor = supervisor
         self._gateways = gateways
         self._tell = tell
+        self._check = check
         self._running: dict[str, Transaction] = {}
         self._status: dict[str, SwitchStatus] = {}
         self.idle = asyncio.Event()
@@ -75,6 +78,7 @@ class Changes:
             watch=watch,
             commit=commit,
             all_on_trial=is_switch,
+            check=self._check,
         )
         self._running[key] = transaction
         self.idle.clear()

@@ -7,7 +7,7 @@ was tried and went back, which isn't tried again until the file changes or someo
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -66,6 +66,7 @@ class Configuration:
         changes: Changes,
         tell: Callable[[], None],
         cache: Path,
+        warned: Callable[[Plan, Sequence[WorkerSpec]], Awaitable[Plan]],
     ) -> None:
         self.path = path
         self.applied: Config | None = None
@@ -77,7 +78,7 @@ class Configuration:
         self._remembered = remembered
         self._changes = changes
         self._tell = tell
-        self._cache = cache
+        self._cache, self.warned = cache, warned
         self._overrides: dict[str, Override] = {}
         self._rejected: Rejected | None = None
         self._revision: str | None = None
@@ -205,7 +206,7 @@ class Configuration:
                 f"mend {path or self.path}, then plan again",
             )
         number = f"{prepared.plan.revision}-{next(self._numbers)}"
-        named = msgspec.structs.replace(prepared.plan, id=number)
+        named = await self.warned(msgspec.structs.replace(prepared.plan, id=number), prepared.fleet.workers)
         self._plans[number] = msgspec.structs.replace(prepared, plan=named, path=path)
         while len(self._plans) > PLANS:
             del self._plans[next(iter(self._plans))]

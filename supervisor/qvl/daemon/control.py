@@ -157,7 +157,7 @@ class DaemonControl:
         if profile is not None and self._configuration.applied is not None:
             self._known(profile, self._configuration.applied.profiles, "profile")
         if dry_run:
-            return self._switching.plan(pool, profile)
+            return await self._switching.plan(pool, profile)
         self._refuse_while_closing()
         seq = self._journal.seq
         made, switch = self._switching.begin(pool, profile)

@@ -91,12 +91,12 @@ async def obstacle(launch: Launch, gpus: GpuMonitor) -> str | None:
         sample = samples.get(card.index)
         if sample is None or sample.health == "lost":
             return f"GPU {card.index} does not answer"
-        if (reason := _held(sample)) is not None:
+        if (reason := held(sample)) is not None:
             return reason
     return None
 
 
-def _held(sample: GpuSample) -> str | None:
+def held(sample: GpuSample) -> str | None:
     # How much a process holds is not always told; then it is as much as the card has in use.
     most = SILENT if sample.memory_used is None else sample.memory_used
     heavy = [h for h in sample.holders if (most if h.memory is None else h.memory) >= TOLERATED]

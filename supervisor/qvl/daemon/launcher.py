@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from qvl.daemon.carrying import Carrying
 from qvl.daemon.drift import drift
 from qvl.daemon.ending import RUN
 from qvl.daemon.gpus import GpuMonitor
@@ -54,8 +55,10 @@ class Launcher:
         secrets: Path,
         simulated_gpus: Path | None,
         groups: Groups,
+        carrying: Carrying | None = None,
     ) -> None:
         self._groups = groups
+        self._carrying = carrying
         self._drivers = drivers
         self._gpus = gpus
         self._log_dir = log_dir
@@ -72,6 +75,13 @@ class Launcher:
         """What is missing for a start, None where nothing is."""
         return _missing_secret(spec) or self.driver(spec).preflight(spec)
 
+    async def check(self, spec: WorkerSpec) -> str | None:
+        """Why a start would be refused, None where it wouldn't."""
+        refusal = await asyncio.to_thread(self.preflight, spec.launch)
+        if refusal is None and self._carrying is not None:
+            refusal = await self._carrying.refusal(spec)
+        return refusal.message if refusal is not None else None
+
     def log_dir(self, name: str) -> Path:
         return self._log_dir / name
 
@@ -80,6 +90,8 @@ class Launcher:
     ) -> Process | Exit:
         """Start the worker; an `Exit` says why it could not be."""
         refusal = await asyncio.to_thread(self.preflight, spec.launch)  # a mount that hangs must not hang us
+        if refusal is None and self._carrying is not None:
+            refusal = await self._carrying.before_start(spec, generation)
         if refusal is not None:
             return refused(refusal)
         nccl_port = self._side_port(spec, taken_ports)

@@ -23,6 +23,7 @@ from qvl.core.inputs import DeadlinePassed, HoldAsked
 from qvl.daemon.adoption import adopt_all, survey
 from qvl.daemon.attendant import WorkerAttendant
 from qvl.daemon.background import look_for_cards, look_for_missing, sample
+from qvl.daemon.carrying import Carrying
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
 from qvl.daemon.control import DaemonControl
@@ -124,6 +125,7 @@ class Daemon:
         await gpus.open()
         store.save_cards(gpus.inventory)
         cache, home = self._paths.state_dir / "cache", self._paths.state_dir / "gateway"
+        carrying = Carrying(gpus, journal, {"logs": self._paths.log_dir, "state": self._paths.state_dir})
         launcher = Launcher(
             drivers(cache, home),
             gpus,
@@ -131,6 +133,7 @@ class Daemon:
             self._paths.socket.parent / SECRETS,
             simulated if _is_simulated(self._settings.gpus) else None,
             Groups(await asyncio.to_thread(delegated_root)),
+            carrying,
         )
         client = EngineClient()
         supervisor = Supervisor(store, journal)
@@ -155,7 +158,7 @@ class Daemon:
         def tell() -> None:
             control.tell()
 
-        changes = Changes(supervisor, gateways, tell)
+        changes = Changes(supervisor, gateways, tell, launcher.check)
         configuration = Configuration(
             self._paths.config,
             ConfigState(self._paths.state_dir),
@@ -166,6 +169,7 @@ class Daemon:
             changes=changes,
             tell=tell,
             cache=cache,
+            warned=carrying.warned,
         )
         history = HistoryRing()
 

@@ -20,8 +20,9 @@ class Switching:
         self._changes = changes
         self._journal = journal
 
-    def plan(self, pool: str, profile: str | None) -> Plan:
-        return self._prepare(pool, profile)[0].plan
+    async def plan(self, pool: str, profile: str | None) -> Plan:
+        prepared = self._prepare(pool, profile)[0]
+        return await self._configuration.warned(prepared.plan, prepared.fleet.workers)
 
     def begin(self, pool: str, profile: str | None) -> tuple[Plan, Awaitable[None]]:
         """Refuse now what can't be. From then on the pool is taken; what is returned with the plan is to be awaited."""

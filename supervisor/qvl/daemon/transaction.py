@@ -24,6 +24,9 @@ T = TypeVar("T")
 Smoke = Callable[[Worker], Coroutine[Any, Any, str | None]]
 """What is wrong with a worker that says it is ready, None if nothing."""
 
+Check = Callable[[WorkerSpec], Coroutine[Any, Any, str | None]]
+"""Why a worker could not be started so, None if nothing is known of."""
+
 Watch = Callable[[str, str | None, int], None]
 """Told of each step: its name, the worker, how many are done."""
 
@@ -48,6 +51,7 @@ class Transaction:
         watch: Watch,
         commit: Callable[[], None],
         all_on_trial: bool,
+        check: Check | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._steps = steps
@@ -57,6 +61,7 @@ class Transaction:
         self._watch = watch
         self._commit = commit
         self._all_on_trial = all_on_trial
+        self._check = check
         self._before: dict[str, WorkerSpec] = {}
         self._interrupted: set[str] = set()
         """Those of them whose process was ended to make room."""
@@ -71,6 +76,8 @@ class Transaction:
     async def run(self) -> str | None:
         """Why it went back, None once it is done."""
         try:
+            if (wrong := await self._unless_cancelled(self._look_ahead())) is not None:
+                raise Failure(wrong)
             await self._unless_cancelled(self._make_room())
             for step in self._steps:
                 if step.action in (Action.RESTART, Action.RELAYOUT):
@@ -81,6 +88,17 @@ class Transaction:
             await self._go_back()
             return str(failure)
         await self._supervisor.ask(self._finish)
+        return None
+
+    async def _look_ahead(self) -> str | None:
+        """Nobody that serves is stopped for a start that is known to come to nothing."""
+        for step in self._steps:
+            worker = self._supervisor.workers.get(step.worker)
+            if self._check is None or worker is None or step.action not in (Action.RESTART, Action.RELAYOUT):
+                continue
+            serves = worker.record.wanted is Wanted.UP and worker.record.ready
+            if serves and (wrong := await self._check(spec := self._wanted[step.worker])) is not None:
+                return f"{step.worker} can't be started with profile {spec.profile}: {wrong}"
         return None
 
     async def _make_room(self) -> None:

@@ -21,6 +21,7 @@ from qvl.model.worker import Cause
 
 __all__ = ["Concern", "Look", "Room", "disk", "environment_of", "existing", "free_bytes", "look", "shared_memory"]
 
+_KINDS = (EngineKind.SGLANG, EngineKind.VLLM, EngineKind.SIMULATED)
 SHM = "/dev/shm"
 SHM_SMALLEST = GIB
 """NCCL and the image tensors of vision models travel by /dev/shm; a container's default of 64 MiB is no use."""
@@ -47,7 +48,7 @@ def environment_of(launch: Launch) -> dict[str, str]:
 def look(launch: Launch, rooms: Sequence[Room], env: Mapping[str, str], shm: str = SHM) -> Look:
     """`rooms`: the worker's cards, empty where they aren't known. `env`: of the engine's process."""
     kind, wish = launch.engine.kind, wish_of(launch)
-    if kind is EngineKind.COMMAND or (kind is EngineKind.SIMULATED and not _real(launch.model)):
+    if kind not in _KINDS or (kind is EngineKind.SIMULATED and not _real(launch.model)):
         return Look()
     revision, folder = (str(launch.args.get(name, "")) for name in ("revision", "download-dir"))
     model, found = _model("model", launch.model, wish, find_in=(env, revision, folder))

@@ -31,7 +31,7 @@ def is_hub_name(model: str) -> bool:
 
 
 def offline(env: Mapping[str, str]) -> bool:
-    return env.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+    return (env.get("HF_HUB_OFFLINE") or env.get("TRANSFORMERS_OFFLINE") or "").upper() in _TRUE
 
 
 def find(model: str, env: Mapping[str, str], revision: str = "", download_dir: str = "") -> Cached:

@@ -39,6 +39,16 @@ class PlanStep(msgspec.Struct, frozen=True):
     """Seconds that they get to finish; None with `requests`."""
 
 
+class PlanWarning(msgspec.Struct, frozen=True):
+    """What this host has to say of a worker that the plan starts."""
+
+    worker: str
+    message: str
+    hint: str | None = None
+    waits: bool = False
+    """It wouldn't be started as things stand, and would wait for that to be mended."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     revision: str
     """Hash of the configuration that it was computed from."""
@@ -47,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     id: str = ""
     removes_pools: tuple[str, ...] = ()
     """Pools with workers up that the edit removes: such a plan waits for `apply`."""
+    warnings: tuple[PlanWarning, ...] = ()
+    """Of the workers that it starts or restarts; nothing of it keeps the plan from being applied."""
 
     @property
     def changes(self) -> bool:
