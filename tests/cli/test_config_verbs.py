@@ -4,17 +4,22 @@ import os
 import resource
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
 from qvl.cli import checkup
 from qvl.cli.places import Places, supervisor_table
+from qvl.config.fleet import fleet
 from qvl.config.load import load
-from qvl.config.settings import Supervisor
+from qvl.config.settings import Config, Supervisor
+from qvl.core.capacity import GIB
+from qvl.model.gpu import Gpu, GpuHolder, GpuSample
 from qvl.model.plan import Plan
 from qvl.model.spec import Engine, EngineKind
 
 from tests.cli.run import Qvlctl
 from tests.fakes import FakeControl, Served
+from tests.models import model
 
 GOOD = """\
 [supervisor]
@@ -265,22 +270,73 @@ def test_groups_that_are_chosen_must_exist() -> None:
     assert all(found.state == "warn" for found in checkup.groups(Supervisor()))
 
 
-def test_a_model_that_is_named_by_a_path_must_be_there(file: Path, tmp_path: Path) -> None:
+def served_by_sglang(file: Path, model_path: Path) -> Config:
     text = GOOD.replace('kind = "simulated"', 'kind = "sglang"\npython = "/usr/bin/python3"')
-    text = text.replace("[profiles.standard.args]\nsim-load-seconds = 1\n", "").replace("tiny", f"{tmp_path}/model")
+    text = text.replace("[profiles.standard.args]\nsim-load-seconds = 1\n", "").replace("tiny", str(model_path))
     file.write_text(text)
     config = load(file).config
     assert config is not None
-    assert state(checkup.models(config)) == "fail"
-    (tmp_path / "model").mkdir()
-    assert checkup.models(config) == []
+    return config
+
+
+def test_doctor_looks_at_models(file: Path, tmp_path: Path) -> None:
+    config = served_by_sglang(file, tmp_path / "model")
+    cards = [Gpu(0, "GPU-0", "x", 80 * GIB)]
+
+    def found(free: int = 80) -> list[checkup.Finding]:
+        return checkup.carrying(config, fleet(config, cards), cards, {0: free * GIB})
+
+    assert state(found()) == "fail"
+    model(tmp_path / "model", 16 * GIB, 2, leave_out=(2,))
+    (broken,) = found()
+    assert broken.state == "fail"
+    assert broken.message.endswith("model-00002-of-00002.safetensors is missing")
+    model(tmp_path / "model", 16 * GIB, 2)
+    (whole,) = found()
+    assert (whole.name, whole.state) == ("model standard", "ok")
+    assert whole.message.startswith("about 16.0 GiB of weights, and about ")
+    assert state(found(free=10)) == "warn"
+    model(tmp_path / "model", 200 * GIB, 2)
+    assert state(found()) == "fail"
+
+
+def test_doctor_names_a_card_that_is_not_there(file: Path) -> None:
+    file.write_text(GOOD.replace("gpus = [0]", "gpus = [0, 7]"))
+    config = load(file).config
+    assert config is not None
+    cards = [Gpu(0, "GPU-0", "x")]
+    (missing,) = checkup.carrying(config, fleet(config, cards), cards, {})
+    assert (missing.state, "one-1 takes GPU 7" in missing.message) == ("warn", True)
+    assert checkup.carrying(config, fleet(config, None), None, {}) == [], "a host whose driver says nothing"
+
+
+def test_what_holders_leave_free() -> None:
+    samples = [
+        GpuSample(0, "u", "x", memory_total=80, holders=(GpuHolder(1, 30), GpuHolder(2))),
+        GpuSample(1, "v", "x"),
+    ]
+    assert checkup.free_memory(samples, running=False) == {0: 50}
+    assert checkup.free_memory(samples, running=True) == {0: 80}
+
+
+def test_check_warns_of_models(lonely: Qvlctl, file: Path, tmp_path: Path) -> None:
+    """Another host may have them: no fault."""
+    served_by_sglang(file, tmp_path / "model")
+    ran = lonely("check", str(file))
+    assert ran.code == 0
+    assert f"warning: {file}: profiles.standard: model {tmp_path}/model does not exist" in ran.out
+    (warning,) = [
+        w
+        for w in cast("list[dict[str, str]]", lonely("check", str(file), "--json").json["warnings"])
+        if w["key"] == "profiles.standard"
+    ]
+    assert "does not exist" in warning["message"]
+    model(tmp_path / "model", 2000 * GIB)
+    assert "profiles.standard" not in lonely("check", str(file)).out, "which cards there are is for the daemon to say"
 
 
 def test_ports_that_somebody_has(file: Path) -> None:
     import socket
-
-    from qvl.config.fleet import fleet
-    from qvl.model.gpu import Gpu
 
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

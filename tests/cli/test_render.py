@@ -17,7 +17,7 @@ from qvl.cli.render_plan import plan_lines
 from qvl.cli.render_top import top
 from qvl.cli.terminal import colourful, plain
 from qvl.client.documents import PlanDoc, ProfileDoc, ProfileInfoDoc, ResolvedDoc, StatusDoc
-from qvl.model.plan import Action, KeyChange, Plan, PlanStep
+from qvl.model.plan import Action, KeyChange, Plan, PlanStep, PlanWarning
 from qvl.model.status import ConfigStatus, PoolStatus, Status, SwitchStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase, Wanted
 
@@ -125,6 +125,20 @@ def test_plan() -> None:
         removes_pools=("chat",),
     )
     hold("plan", full("\n".join(plan_lines(cast("PlanDoc", msgspec.to_builtins(plan))))))
+
+
+def test_what_the_host_has_to_say_of_a_plan_is_said_once() -> None:
+    missing = PlanWarning("", "model /models/qwen: model-00002-of-00004.safetensors is missing", "copy it there", True)
+    warnings = (
+        *(replace(missing, worker=f"a-{number}") for number in range(5)),
+        PlanWarning("b-0", "about 9,000 KV tokens fit"),
+        PlanWarning("b-1", "about 9,000 KV tokens fit"),
+    )
+    plan = Plan("r2", (PlanStep("a-0", Action.START),), warnings=warnings)
+    doc = cast("PlanDoc", msgspec.to_builtins(plan))
+    hold("plan_warnings", full("\n".join(plan_lines(doc))))
+    del doc["warnings"]  # a daemon of an older version
+    assert "warning" not in "\n".join(plan_lines(doc))
 
 
 def test_profiles_and_one_of_them() -> None:

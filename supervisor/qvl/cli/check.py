@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from qvl.cli.context import Context
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qvl.config.fault import Fault
     from qvl.config.load import Loaded
+    from qvl.config.settings import Config, Profile
+    from qvl.model.spec import Launch
 
 EXAMPLES = """examples:
   qvlctl check                     the configuration of this host
@@ -31,6 +34,7 @@ def check(context: Context, args: argparse.Namespace) -> int:
     """Faults and warnings are what was asked for, so they go to stdout, as a linter's do."""
     path = Path(args.file).expanduser().absolute() if args.file else context.places.paths.config
     loaded = load_with_flags(path)
+    loaded = replace(loaded, warnings=(*loaded.warnings, *about_models(path, loaded.config)))
     if context.json:
         context.print_json(document(path, loaded))
     else:
@@ -50,6 +54,31 @@ def load_with_flags(path: Path) -> Loaded:
     from qvl.config.load import load
 
     return load(path, flag_check=installed_check())
+
+
+def about_models(path: Path, config: Config | None) -> list[Fault]:
+    """What this host has to say of the models that pools run: another one may have them, so they are warnings."""
+    from qvl.config.fault import Fault
+    from qvl.host.carrying import environment_of, look
+
+    found: list[Fault] = []
+    if config is None:
+        return found
+    for name in sorted({pool.profile for pool in config.pools.values()}):
+        launch = launch_of(config, config.profiles[name])
+        for concern in look(launch, (), environment_of(launch), shm=None).concerns:
+            found.append(Fault(path, 0, f"profiles.{name}", concern.message, concern.hint or ""))
+    return found
+
+
+def launch_of(config: Config, profile: Profile) -> Launch:
+    """A worker of a profile, wherever it may be placed."""
+    from qvl.config.fleet import launch_args
+    from qvl.model.spec import Launch
+
+    engine = config.engines[profile.engine]
+    args = launch_args(engine, profile.args)
+    return Launch(engine=engine, model=profile.model, args=args, raw_args=profile.raw_args, env=profile.env)
 
 
 def print_faults(loaded: Loaded, paint: Paint, said: Callable[[str], str] = str) -> None:

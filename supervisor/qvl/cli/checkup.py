@@ -7,28 +7,26 @@ import logging
 import os
 import resource
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qvl.cli.check import load_with_flags
+from qvl.cli.check import launch_of, load_with_flags
 from qvl.cli.context import Context
 from qvl.cli.units import GIB, count, gibibytes
 from qvl.config.fleet import Fleet, fleet
 from qvl.config.paths import Paths, check_socket_path
 from qvl.config.settings import Config, Supervisor
+from qvl.gpus.simulated import MEMORY_TOTAL
+from qvl.host.carrying import DISK_SMALLEST, SHM, Concern, Room, environment_of, existing, free_bytes, look
+from qvl.host.carrying import shared_memory as host_shared_memory
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.gpu import Gpu, GpuSample
 from qvl.model.spec import Engine, EngineKind
 
-SHM = "/dev/shm"
-SHM_SMALLEST = GIB
-"""NCCL and the image tensors of vision models travel by /dev/shm; a container's default of 64 MiB is no use."""
-DISK_SMALLEST = 100 * 1024**2
 DISK_SMALL = 2 * GIB
 FILES_SMALLEST = 4096
 """Open files: SGLang raises its own soft limit to 65535 as far as the hard limit lets it."""
-MODEL_SPACE = 40 * GIB
 
 
 class Finding(NamedTuple):
@@ -54,7 +52,7 @@ def checkup(context: Context) -> list[Finding]:
         found += [Finding("config", "fail", str(fault), "mend the file: qvlctl edit") for fault in planned.faults]
         found += holders(samples, running=running)
         found += [finding for engine in used_engines(config) for finding in engine_there(engine)]
-        found += models(config)
+        found += carrying(config, planned, cards, free_memory(samples, running=running))
         found += groups(config.supervisor)
         found += [] if running else ports(planned)
         found += log_space(config, planned, paths)
@@ -94,7 +92,7 @@ def gpus(supervisor: Supervisor) -> tuple[Sequence[Gpu] | None, Sequence[GpuSamp
         return (), (), [Finding("gpus", "ok", "none are wanted")]
     if supervisor.gpus != "nvml":
         number = int(supervisor.gpus.rpartition(":")[2])
-        cards = [Gpu(index, f"GPU-SIM-{index}", "simulated") for index in range(number)]
+        cards = [Gpu(index, f"GPU-SIM-{index}", "simulated", MEMORY_TOTAL) for index in range(number)]
         return cards, (), [Finding("gpus", "ok", f"{count(number, 'simulated card')}")]
     from qvl.gpus.nvml import NvmlGpus
 
@@ -163,27 +161,43 @@ def engine_there(engine: Engine) -> list[Finding]:
     return [Finding(name, "ok", f"SGLang {installed.version} in {engine.python}")]
 
 
-def models(config: Config) -> list[Finding]:
-    """Models named by a path must be there; the others are downloaded, for which there must be room."""
-    found: list[Finding] = []
+def carrying(config: Config, planned: Fleet, cards: Sequence[Gpu] | None, free: Mapping[int, int]) -> list[Finding]:
+    """What the daemon would find before it starts each worker; once for all workers of a profile of which it is the
+    same. `free`: bytes by card."""
+    found: dict[Finding, None] = {}
+    here = {key: card for card in cards or () for key in (card.index, card.uuid)}
     for name in sorted({pool.profile for pool in config.pools.values()}):
         profile = config.profiles[name]
-        engine = config.engines[profile.engine]
-        if not profile.model or engine.kind in (EngineKind.COMMAND, EngineKind.SIMULATED):
-            continue
-        if profile.model.startswith(("/", "~")):
-            path = Path(profile.model).expanduser()
-            if not path.exists():
-                mend = f"fetch the model, or mend profiles.{name}.model"
-                found.append(Finding(f"model {name}", "fail", f"{path} is not there", mend))
-            continue
-        home = Path({**os.environ, **engine.env, **profile.env}.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-        cached = home / "hub" / f"models--{profile.model.replace('/', '--')}"
-        free = free_bytes(home)
-        if not cached.exists() and free is not None and free < MODEL_SPACE:
-            message = f"{profile.model} is to be downloaded to {home}, which has {gibibytes(free)} GiB free"
-            found.append(Finding(f"model {name}", "warn", message, "make room, or set HF_HOME in the engine's env"))
-    return found
+        workers = [worker for worker in planned.workers if worker.profile == name]
+        launches = [worker.launch for worker in workers] or [launch_of(config, profile)]
+        for launch in launches:
+            there = [here[gpu] for gpu in launch.gpus if gpu in here]
+            rooms = [
+                Room(card.memory_total, free.get(card.index, card.memory_total)) for card in there if card.memory_total
+            ]
+            seen = look(launch, rooms, environment_of(launch), shm=None)
+            found.update(dict.fromkeys(finding(f"model {name}", concern) for concern in seen.concerns))
+            if not seen.concerns and seen.estimate is not None:
+                found[Finding(f"model {name}", "ok", seen.estimate.sentence)] = None
+        for worker in workers:
+            absent = ", ".join(str(gpu) for gpu in worker.launch.gpus if gpu not in here)
+            if absent and cards is not None:
+                message = f"{worker.name} takes GPU {absent}, and this host has {count(len(cards), 'card')}"
+                found[Finding("gpus", "warn", message, f"mend pools.{worker.pool}.gpus, or look for the card")] = None
+    return list(found)
+
+
+def finding(name: str, concern: Concern) -> Finding:
+    return Finding(name, "fail" if concern.error else "warn", concern.message, concern.hint)
+
+
+def free_memory(samples: Sequence[GpuSample], *, running: bool) -> dict[int, int]:
+    """Bytes of each card that nobody holds. Whoever is on it while a daemon runs may be a worker of that."""
+    return {
+        sample.index: sample.memory_total - (0 if running else sum(holder.memory or 0 for holder in sample.holders))
+        for sample in samples
+        if sample.memory_total is not None
+    }
 
 
 def groups(supervisor: Supervisor) -> list[Finding]:
@@ -228,20 +242,12 @@ def log_space(config: Config, planned: Fleet, paths: Paths) -> list[Finding]:
 
 
 def shared_memory(path: str) -> list[Finding]:
-    try:
-        stat = os.statvfs(path)
-    except OSError:
-        return [Finding("shm", "fail", f"{path} is not there", f"mount it: mount -t tmpfs -o size=50% tmpfs {path}")]
+    concern = host_shared_memory(path)
+    if concern is not None:
+        return [finding("shm", concern)]
+    stat = os.statvfs(path)
     size, free = stat.f_frsize * stat.f_blocks, stat.f_frsize * stat.f_bavail
-    text = f"{path} has {gibibytes(free)} of {gibibytes(size)} GiB free"
-    mend = f"mount -o remount,size=50% {path}; in a container: --shm-size=16g or --ipc=host"
-    if size < SHM_SMALLEST:
-        return [Finding("shm", "warn", f"{text}: too small for vision models and tensor parallelism", mend)]
-    if free < size * 0.2:
-        return [
-            Finding("shm", "warn", f"{text}: workers die with SIGBUS when it is full", f"look for leftovers: ls {path}")
-        ]
-    return [Finding("shm", "ok", text)]
+    return [Finding("shm", "ok", f"{path} has {gibibytes(free)} of {gibibytes(size)} GiB free")]
 
 
 def places(paths: Paths) -> Iterable[tuple[str, Path]]:
@@ -266,15 +272,3 @@ def limits(hard_files: int) -> list[Finding]:
         return [Finding("limits", "ok", f"up to {hard_files} open files")]
     message = f"at most {hard_files} open files, and an engine under load needs more"
     return [Finding("limits", "warn", message, "LimitNOFILE=1048576 in the unit, or ulimit -Hn in the shell")]
-
-
-def existing(path: Path) -> Path:
-    """The path itself, or the nearest directory above it that is there."""
-    return next(parent for parent in (path, *path.parents) if parent.exists())
-
-
-def free_bytes(path: Path) -> int | None:
-    try:
-        return shutil.disk_usage(existing(path)).free
-    except OSError:
-        return None

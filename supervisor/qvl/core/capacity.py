@@ -86,6 +86,16 @@ class Estimate(msgspec.Struct, frozen=True):
         """How many requests of full length fit."""
         return self.tokens / self.context if self.tokens is not None and self.context else None
 
+    @property
+    def sentence(self) -> str:
+        """What is expected, for people."""
+        each = "" if self.cards == 1 else f" of each of {self.cards} GPUs"
+        said = f"about {gib(self.weights)} of weights{each}"
+        if self.tokens is None or self.context is None:
+            return said
+        whole = f"{self.requests:.1f} requests of {self.context:,}" if self.requests else f"{self.context:,} a request"
+        return f"{said}, and about {self.tokens:,} KV tokens ({whole})"
+
 
 # ---- what a model takes
 

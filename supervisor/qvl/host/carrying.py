@@ -45,8 +45,9 @@ def environment_of(launch: Launch) -> dict[str, str]:
     return {**os.environ, **launch.engine.env, **launch.env}
 
 
-def look(launch: Launch, rooms: Sequence[Room], env: Mapping[str, str], shm: str = SHM) -> Look:
-    """`rooms`: the worker's cards, empty where they aren't known. `env`: of the engine's process."""
+def look(launch: Launch, rooms: Sequence[Room], env: Mapping[str, str], shm: str | None = SHM) -> Look:
+    """`rooms`: the worker's cards, empty where they aren't known. `env`: of the engine's process. `shm`: None where
+    shared memory is not to be looked at."""
     kind, wish = launch.engine.kind, wish_of(launch)
     if kind not in _KINDS or (kind is EngineKind.SIMULATED and not _real(launch.model)):
         return Look()
@@ -58,9 +59,9 @@ def look(launch: Launch, rooms: Sequence[Room], env: Mapping[str, str], shm: str
         found += more
     if model is not None and not model.tokenizer and not _tokenizer_elsewhere(launch):
         found.append(Concern(f"model {model.path}: no tokenizer is there", "copy its tokenizer files there too"))
-    vision = model is not None and has_vision(model.config)
-    if kind is not EngineKind.SIMULATED and (scarce := shared_memory(shm, heavy=vision or wish.cards > 1)) is not None:
-        found.append(scarce)
+    if shm is not None and kind is not EngineKind.SIMULATED:
+        vision = model is not None and has_vision(model.config)
+        found += filter(None, (shared_memory(shm, heavy=vision or wish.cards > 1),))
     made = None
     if model is not None and (draft is not None or not wish.draft) and not any(each.error for each in found):
         weighed = Weights(draft.config, draft.stored) if draft is not None else None
