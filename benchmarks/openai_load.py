@@ -3,6 +3,7 @@ streamed, and nothing is tried again, so that each failure counts."""
 
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -66,7 +67,8 @@ class Load:
                 began = time.monotonic()
                 error = None
                 try:
-                    self._ask(client, f"client {index}, request {number}", streamed=streamed)
+                    # Beginnings differ, so that a router which goes by them has no favourite.
+                    self._ask(client, f"{uuid.uuid4()}: say hello, for the {number}th time", streamed=streamed)
                 except (openai.OpenAIError, OSError, ValueError, RuntimeError) as failure:
                     error = f"{type(failure).__name__}: {failure}"
                 answer = Answer(began, time.monotonic() - began, streamed, error)

@@ -327,7 +327,8 @@ def ask(port: int, method: str, path: str, body: object = None, key: str | None 
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         content = answer.read()
-        return answer.status, json.loads(content) if content else None
+        is_json = answer.getheader("content-type", "").startswith("application/json")
+        return answer.status, json.loads(content) if content and is_json else None
     finally:
         connection.close()
 

@@ -59,6 +59,7 @@ def test_one_address(tmp_path: Path) -> None:
         front = gateway(daemon)
         assert (front["name"], front["phase"], front["ready"]) == ("chat-gateway", "running", True)
         assert front["routed"] == ["chat-0", "chat-1"]
+        assert gateway(daemon)["requests"] == 0
         assert complete(daemon.port)[0] == 200
         wait_until(lambda: gateway(daemon)["requests"] == 1, 5, "the request is counted")
         daemon.client.act("stop", "chat", pool=True)
@@ -197,7 +198,7 @@ def test_servers_elsewhere(tmp_path: Path) -> None:
             daemon.edit(pool(external_workers=[address]))
             daemon.applied()
             wait_until(lambda: gateway(daemon)["external"] == [{"url": address, "healthy": True}], 20, "it is taken")
-            daemon.client.act("stop", "chat-0")
+            daemon.client.act("stop", "chat-0", pool=False)
             daemon.in_phase("stopped")
             assert complete(daemon.port)[0] == 200
             assert gateway(daemon)["ready"]

@@ -89,6 +89,8 @@ def pools(docs: list[PoolDoc], *, now: datetime, width: int, paint: Paint = plai
             lines += [paint(line, style) for line in text]
         if doc["switch"]:
             lines += table.wrapped(switching(doc["switch"], now), width=width, first="    ", rest="    ")
+            if why := doc["switch"].get("why"):
+                lines += note("why", why, "warn", width=width, paint=paint, indent="    ")
     return lines
 
 
@@ -101,18 +103,20 @@ def gateway(doc: GatewayDoc, total: int) -> str:
     parts = [f"sends to {len(doc['routed'])} of {total}{elsewhere}"]
     if doc["requests"] is not None:
         broken = [f"{doc['broken']} lost with a worker"] if doc["broken"] else []
-        counts = [f"{doc['requests']:,} requests", f"{doc['in_flight']} in flight", f"{doc['failed']} failed"]
-        parts.append(", ".join([*counts, f"{doc['retried']} retried", *broken]))
+        now = [f"{doc['in_flight']} in flight"] if doc["in_flight"] is not None else []
+        counts = [f"{doc['requests']:,} requests", *now, f"{doc['failed']} failed", f"{doc['retried']} retried"]
+        parts.append(", ".join([*counts, *broken]))
     if trouble := doc["error"] or (None if doc["ready"] else doc["reason"]):
         parts.append(trouble)
     return "; ".join(parts)
 
 
 def switching(doc: SwitchDoc, now: datetime) -> str:
-    """`switching to eagle3: qwen3-vl-1 smoke test, 1 of 4 done, for 42s`."""
+    """`switching to eagle3: qwen3-vl-1 smoke test, 1 of 4 done (48%), for 42s`."""
     verb = SWITCH_VERBS.get(doc["kind"], doc["kind"])
     worker = f"{doc['worker']} " if doc["worker"] else ""
-    done = f"{doc['done']} of {doc['total']} done, for {age(doc['started_at'], now)}"
+    share = f" ({doc['percent']}%)" if "percent" in doc else ""
+    done = f"{doc['done']} of {doc['total']} done{share}, for {age(doc['started_at'], now)}"
     return f"{verb} {doc['to']}: {worker}{doc['step']}, {done}"
 
 

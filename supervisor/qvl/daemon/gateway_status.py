@@ -27,6 +27,6 @@ def gateway_status(gateway: Worker, gateways: Gateways) -> GatewayStatus:
         failed=figures.failed if figures is not None else None,
         retried=figures.retried if figures is not None else None,
         broken=gateways.broken[pool],
-        in_flight=sum(figures.active.values()) if figures is not None else None,
+        in_flight=sum(figures.active.values()) if figures is not None and figures.active else None,
         error=routes.error if routes is not None else None,
     )

@@ -87,17 +87,17 @@ class Gateways:
 
     def routes(self, pool: str) -> Routes | None:
         """None while the gateway doesn't run."""
-        return self._routes.get(pool)
+        gateway = self._gateway(pool)
+        return self._routes.get(pool) if gateway is not None and gateway.record.phase is Phase.RUNNING else None
 
     def routed(self, pool: str) -> tuple[str, ...]:
         """The workers that the gateway sends requests to."""
-        routes = self._routes.get(pool)
-        if routes is None:
+        if (routes := self.routes(pool)) is None:
             return ()
         return tuple(w.name for w in self._members(pool) if (r := routes.listed.get(_address(w))) and r.is_healthy)
 
     def external(self, gateway: Worker) -> tuple[ExternalStatus, ...]:
-        routes = self._routes.get(gateway.record.pool)
+        routes = self.routes(gateway.record.pool)
         listed = routes.listed if routes is not None else {}
         return tuple(
             ExternalStatus(address, (known := listed.get(address)) is not None and known.is_healthy)
@@ -124,14 +124,14 @@ class Gateways:
     async def admit(self, worker: Worker) -> str | None:
         """Have a ready worker get requests. What is wrong with it; None once it does, or where no gateway runs."""
         pool = worker.record.pool
-        if not worker.spec.policy.routed or pool not in self._routes:
+        if not worker.spec.policy.routed or self.routes(pool) is None:
             return None
         if (wrong := await self.accept(worker)) is not None:
             return wrong
         self.nudge(pool)
 
         def done() -> bool:
-            routes = self._routes.get(pool)
+            routes = self.routes(pool)
             known = routes.listed.get(_address(worker)) if routes is not None else None
             return routes is None or not worker.record.ready or (known is not None and known.is_healthy)
 
@@ -140,12 +140,12 @@ class Gateways:
     async def dismiss(self, worker: Worker) -> None:
         """Have the gateway send nothing more to a worker that is about to drain, and what it sent arrive there."""
         pool = worker.record.pool
-        if not worker.spec.policy.routed or pool not in self._routes:
+        if not worker.spec.policy.routed or self.routes(pool) is None:
             return
         self.nudge(pool)
 
         def gone() -> bool:
-            routes = self._routes.get(pool)
+            routes = self.routes(pool)
             return routes is None or _address(worker) not in routes.listed
 
         if not await self._until(pool, gone, FAREWELL):
@@ -157,8 +157,8 @@ class Gateways:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 while True:
-                    if (routes := self._routes.get(pool)) is not None:
-                        await self._try(pool, routes, lambda: self._follow(pool, routes))
+                    if (routes := self.routes(pool)) is not None:
+                        await self._try(pool, routes, self._follow(pool, routes))
                     if condition():
                         return True
                     await asyncio.sleep(QUICK)
@@ -175,18 +175,19 @@ class Gateways:
         routes = Routes(RouterClient(self._http, launch.host, launch.port, process.nccl_port, key))
         self._routes[pool] = routes
         try:
-            await self._try(pool, routes, lambda: self._adopt(pool, routes))
+            await self._try(pool, routes, self._adopt(pool, routes))
             async with asyncio.TaskGroup() as tests:
                 testing: dict[str, asyncio.Task[None]] = {}
                 while True:
                     for worker in self._untested(pool):
                         if worker.name not in testing or testing[worker.name].done():
                             testing[worker.name] = tests.create_task(self._test(worker))
-                    await self._try(pool, routes, lambda: self._follow(pool, routes))
-                    await self._try(pool, routes, lambda: self._count(routes))
+                    await self._try(pool, routes, self._follow(pool, routes))
+                    await self._try(pool, routes, self._count(routes))
                     self._supervisor.on_change()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(routes.nudged.wait(), PERIOD)
+                        async with asyncio.timeout(PERIOD):
+                            await routes.nudged.wait()
                     routes.nudged.clear()
         finally:
             del self._routes[pool]
@@ -214,7 +215,7 @@ class Gateways:
         """Make the list what it should be, as far as one look goes."""
         async with routes.lock:
             routes.listed = await routes.client.workers()
-            gateway = next((w for w in self._supervisor.workers.values() if _is_gateway_of(w, pool)), None)
+            gateway = self._gateway(pool)
             fit = {_address(w): w for w in self._members(pool) if self._is_fit(w)}
             wanted = {*fit, *(gateway.spec.external if gateway is not None else ())}
             for address in routes.listed.keys() - wanted:
@@ -238,20 +239,21 @@ class Gateways:
         worker = next((w for w in self._members(pool) if _address(w) == address), None)
         if worker is None or worker.record.asked or worker.record.phase in (Phase.RUNNING, Phase.DRAINING):
             return
-        before = routes.figures.active.get(address, 0)
+        before = routes.figures.active
+        own = (worker.metrics.running or 0) + (worker.metrics.queued or 0)
         await self._count(routes)
-        if lost := max(before, routes.figures.active.get(address, 0)):
+        if lost := max(before.get(address, 0 if before else own), routes.figures.active.get(address, 0)):
             self.broken[pool] += lost
             self._publish(worker, f"it ended with {lost} in flight: streams broke off, the rest is tried elsewhere")
 
     async def _count(self, routes: Routes) -> None:
         routes.figures = await routes.client.figures() or routes.figures
 
-    async def _try(self, pool: str, routes: Routes, work: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, pool: str, routes: Routes, work: Awaitable[None]) -> None:
         """What the gateway doesn't answer now is asked again soon; that it doesn't is told once."""
         error = None
         try:
-            await work()
+            await work
         except (httpx.HTTPError, RouterRefused, ValueError, OSError) as failure:
             error = str(failure) or type(failure).__name__
         if error is not None and error != routes.error:
@@ -261,14 +263,14 @@ class Gateways:
     def _members(self, pool: str) -> list[Worker]:
         return [w for w in self._supervisor.workers.values() if w.record.pool == pool and w.spec.policy.routed]
 
+    def _gateway(self, pool: str) -> Worker | None:
+        workers = self._supervisor.workers.values()
+        return next((w for w in workers if w.spec.is_gateway and w.record.pool == pool), None)
+
     def _publish(self, worker: Worker, sentence: str) -> None:
         self._journal.publish(
             "gateway", sentence, severity=Severity.WARNING, worker=worker.name, pool=worker.record.pool
         )
-
-
-def _is_gateway_of(worker: Worker, pool: str) -> bool:
-    return worker.spec.is_gateway and worker.record.pool == pool
 
 
 def _address(worker: Worker) -> str:

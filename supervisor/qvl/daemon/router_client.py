@@ -40,7 +40,7 @@ class Figures(msgspec.Struct, frozen=True):
     retried: int = 0
     """Attempts that were made again with another worker."""
     active: dict[str, int] = {}
-    """In flight now, by the URL of the worker."""
+    """In flight now, by the URL of the worker; empty where its policy doesn't count (round_robin, random)."""
 
 
 _REQUESTS = "smg_router_requests_total"
