@@ -150,6 +150,11 @@ def test_the_environment_is_that_of_the_engine(tmp_path: Path) -> None:
     assert environment_of(asked)["HF_HOME"] == "/profile"
     assert environment_of(asked)["PATH"] == os.environ["PATH"]
     assert environment_of(launch("own/m"))["HF_HOME"] == "/nowhere"
+    secret = tmp_path / "secret.env"
+    secret.write_text("# of ours\nHF_TOKEN=hf_1\nexport HF_HOME='/secret'\n")
+    engine = Engine("e", EngineKind.SGLANG, env={"HF_HOME": "/nowhere"}, env_file=str(secret))
+    read = environment_of(Launch(engine=engine, model="own/m"))
+    assert (read["HF_HOME"], "HF_TOKEN" in read) == ("/secret", False)
 
 
 # ---- the host

@@ -120,10 +120,9 @@ def test_an_index_may_name_anything(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_weights(tmp_path: Path) -> None:
-    path = model(tmp_path / "m")
+    path = model(tmp_path / "m [old]")
     (path / "model.safetensors").unlink()
     (flaw,) = survey(str(path)).flaws
-    assert flaw.path == f"{path}/*.safetensors"
     assert not has_come(flaw.path)
     shard(path / "model.safetensors", 5)
     assert has_come(flaw.path)
@@ -198,6 +197,8 @@ def test_a_file_has_come_once_it_is_whole(tmp_path: Path) -> None:
     assert not has_come(str(tmp_path / "config.json"))
     assert has_come(str(tmp_path))
     assert flaw_of(str(tmp_path / "config.json")) == "is empty"
+    (tmp_path / "m.gguf").write_bytes(b"")
+    assert not has_come(str(tmp_path / "m.gguf"))
     assert not has_come(str(file / "below a file"))
 
 

@@ -4,6 +4,7 @@ Looks at the disk, so never call it in an event loop: a mount may hang. What the
 plan, `qvlctl check` and `qvlctl doctor` ask too.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import msgspec
 
 from qvl.core.capacity import GIB, Estimate, Room, Weights, concerns, estimate, gib, has_vision
 from qvl.core.memory_wish import Wish, wish_of
-from qvl.host.hub_cache import find, guessed_size, is_hub_name, offline
+from qvl.host.hub_cache import PLACES, find, guessed_size, is_hub_name, offline
 from qvl.host.model_files import CONFIG, Survey, survey
 from qvl.model.concern import Concern
 from qvl.model.spec import EngineKind, Launch
@@ -41,8 +42,18 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def environment_of(launch: Launch) -> dict[str, str]:
-    """The environment of the engine, but for what is secret or ours."""
-    return {**os.environ, **launch.engine.env, **launch.env}
+    """The environment of the engine as far as it says where models are: of its secret file that alone."""
+    return {**os.environ, **launch.engine.env, **_of_file(launch.engine.env_file), **launch.env}
+
+
+def _of_file(path: str) -> dict[str, str]:
+    found = {}
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path(path).read_text().splitlines() if path else ():
+            name, equals, value = line.strip().removeprefix("export ").partition("=")
+            if equals and name.strip() in PLACES:
+                found[name.strip()] = value.strip().strip("'\"")
+    return found
 
 
 def look(launch: Launch, rooms: Sequence[Room], env: Mapping[str, str], shm: str | None = SHM) -> Look:

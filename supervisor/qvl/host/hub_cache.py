@@ -10,6 +10,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+PLACES = (
+    *("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"),
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "SGLANG_USE_MODELSCOPE"),
+)
+"""The variables that decide where a model comes from."""
+
 _NAME = re.compile(r"[\w][\w.-]*(?:/[\w][\w.-]*)?$")
 _SIZE = re.compile(r"(?:^|[-_])(?P<count>\d+(?:\.\d+)?)[bB](?:[-_.]|$)")
 _ONE_BYTE = re.compile(r"fp8|int8|w8a8|8bit|8-bit", re.IGNORECASE)

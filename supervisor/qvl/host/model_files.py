@@ -117,7 +117,7 @@ def _look(path: str, sizes: Mapping[str, int]) -> Survey:
             stored[element] = stored.get(element, 0) + size
     flaws += unsure
     if not names and not unsure:
-        flaws.append(Flaw(os.path.join(path, "*.safetensors"), "are missing: no file of weights is there"))
+        flaws.append(Flaw(os.path.join(glob.escape(path), "*.safetensors"), "are missing: no file of weights is there"))
     tokenizer = any(name.startswith(_TOKENIZERS) or name.endswith((".tiktoken", ".gguf")) for name in sizes)
     return Survey(path, True, config, stored, tuple(flaws), len(names), tokenizer)
 
@@ -230,7 +230,7 @@ def has_come(path: str) -> bool:
     come once it is whole: copying takes a while, and a start would fail until it is over."""
     if "*" in path:
         return bool(glob.glob(path))
-    if path.endswith((".safetensors", f"/{CONFIG}", ".index.json")):
+    if path.endswith((*_SUFFIXES, f"/{CONFIG}", ".index.json")):
         with contextlib.suppress(OSError):  # there, and unreadable: the start will say so
             return flaw_of(path) is None
     return os.path.exists(path)
