@@ -183,4 +183,4 @@ def test_a_command_is_asked_where_its_owner_says() -> None:
 
 
 def test_every_kind_that_the_configuration_allows_has_a_driver() -> None:
-    assert drivers().keys() == set(EngineKind) - {EngineKind.VLLM}
+    assert drivers().keys() == set(EngineKind)

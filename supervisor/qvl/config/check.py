@@ -13,28 +13,16 @@ from qvl.config.fault import join, nearest
 from qvl.config.gateway import check_gateway
 from qvl.config.inherit import cycles
 from qvl.config.origins import SECRET_NAME
+from qvl.config.ours import ours, secret_hint, secrets
 from qvl.config.paths import check_socket_path
 from qvl.config.settings import Supervisor
 from qvl.core.placement import ALIASES
 from qvl.engines.command import PLACEHOLDERS
 from qvl.model.spec import Engine, EngineKind
 
-OURS: Final = {
-    "host": "the pool's host says where it listens",
-    "port": "the pool's port says where it listens",
-    "nccl-port": "a free one outside every pool's range is chosen for each start",
-    "model-path": "the profile's model names it",
-    "model": "the profile's model names it",
-    "config": "it is used to hand over the key",
-    "base-gpu-id": "the pool's gpus say which",
-}
-"""Flags that each worker gets from us, and where their values come from."""
-
-SECRETS: Final = {"api-key": "api", "admin-api-key": "admin", "ssl-keyfile-password": "ssl-keyfile-"}
-"""Flags whose value must never stand on a command line, with the shortest beginning that argparse takes for them."""
-
-_KEY_HINT: Final = "put the key into a file and name it with the pool's api_key_file"
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]+)\}")
+_INSTALLED: Final = {EngineKind.SGLANG: "SGLang", EngineKind.VLLM: "vLLM"}
+"""Kinds that an interpreter has installed."""
 _DEFAULT_ENGINE: Final = Engine("", EngineKind.COMMAND)
 
 
@@ -76,15 +64,15 @@ def _group_exists(name: str) -> bool:
 
 def _engine(draft: Draft, name: str, engine: Engine) -> None:
     at = ("engines", name)
-    if engine.kind is EngineKind.VLLM:
-        draft.fault((*at, "kind"), '"vllm" is not supported yet', 'kind = "command" runs its server')
-    if engine.kind is EngineKind.SGLANG and not engine.python and draft.sound(*at, "python"):
-        draft.fault(at, "kind sglang needs python", "the interpreter that has SGLang installed")
+    if engine.kind in _INSTALLED and not engine.python and draft.sound(*at, "python"):
+        draft.fault(
+            at, f"kind {engine.kind} needs python", f"the interpreter that has {_INSTALLED[engine.kind]} installed"
+        )
     if engine.kind is EngineKind.COMMAND:
         if draft.sound(*at, "command") and not any(engine.command[:1]):
             draft.fault((*at, "command"), "kind command needs a command that is not empty", '["/usr/local/bin/serve"]')
         if engine.python:
-            draft.fault((*at, "python"), 'is for kind "sglang"', "name the interpreter in command")
+            draft.fault((*at, "python"), 'is for kinds "sglang" and "vllm"', "name the interpreter in command")
     else:
         for key in ("command", "ready", "smoke"):
             if getattr(engine, key) != getattr(_DEFAULT_ENGINE, key):
@@ -94,9 +82,8 @@ def _engine(draft: Draft, name: str, engine: Engine) -> None:
             if used not in PLACEHOLDERS:
                 known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
                 draft.fault((*at, "command"), f"unknown placeholder {{{used}}}", nearest(used, PLACEHOLDERS) or known)
-    if secret := _secret_word(engine.command, EngineKind.COMMAND):
-        draft.fault((*at, "command"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
-    _secret_env(draft, at, engine.env)
+    _shown_secret(draft, (*at, "command"), engine.command, EngineKind.COMMAND)
+    _secret_env(draft, at, engine.env, engine.kind)
 
 
 def _inheritance(draft: Draft) -> None:
@@ -121,22 +108,19 @@ def _own_table(draft: Draft, name: str) -> None:
             draft.fault((*at, "args", key), f"is {first} by another name", "keep one of them")
         if flag in ALIASES and not _positive(table.args[key]):
             draft.fault((*at, "args", key), "must be a whole number from 1")
-        if secret := _secret_word((f"--{key}",), kind):
-            draft.fault((*at, "args", key), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
-        elif key in OURS and kind is not EngineKind.COMMAND:
-            draft.fault((*at, "args", key), "is set by qvl itself", OURS[key])
+        if not _shown_secret(draft, (*at, "args", key), (f"--{key}",), kind) and key in ours(kind):
+            draft.fault((*at, "args", key), "is set by qvl itself", ours(kind)[key])
     for entry in table.unset:
         part, _, rest = entry.partition(".")
         if part not in ("args", "env") or not rest:
             draft.fault((*at, "unset"), f'"{entry}" names nothing that is inherited', '"args.NAME" or "env.NAME"')
     raw = table.raw_args or ()
-    if secret := _secret_word(raw, kind):
-        draft.fault((*at, "raw_args"), f"--{secret} on a command line shows the key to everyone", _KEY_HINT)
+    _shown_secret(draft, (*at, "raw_args"), raw, kind)
     for word in raw:
         flag = word.lstrip("-").partition("=")[0]
         if word.startswith("--") and flag in ALIASES:
             draft.warn((*at, "raw_args"), f"--{flag} is not seen when GPUs are given out", f"write it as args.{flag}")
-    _secret_env(draft, at, table.env)
+    _secret_env(draft, at, table.env, kind)
 
 
 def _whole_profile(draft: Draft, name: str) -> None:
@@ -155,7 +139,7 @@ def _whole_profile(draft: Draft, name: str) -> None:
         _unknown(draft, ("profiles", origin, "engine"), "engine", whole.engine, draft.engines)
         return
     kind = _engine_kind(draft, name)
-    if kind in (EngineKind.SGLANG, EngineKind.SIMULATED):
+    if kind in (EngineKind.SGLANG, EngineKind.VLLM, EngineKind.SIMULATED):
         if not whole.model and not _is_base(draft, name) and draft.sound(*at, "model"):
             draft.fault(at, "has no model", 'model = "Qwen/Qwen3-VL-8B-Instruct"')
     elif kind is EngineKind.COMMAND:
@@ -212,16 +196,24 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _shown_secret(draft: Draft, path: tuple[str, ...], words: Sequence[str], kind: EngineKind | None) -> bool:
+    """Refuse a flag that would show a secret; whether there was one."""
+    secret = _secret_word(words, kind)
+    if secret is not None:
+        draft.fault(path, f"--{secret} on a command line shows the key to everyone", secret_hint(secret))
+    return secret is not None
+
+
 def _secret_word(words: Sequence[str], kind: EngineKind | None) -> str | None:
     """The secret flag among these words. A placeholder for the file's path as its value is no secret; and a command
-    may have flags of its own that begin alike, while SGLang takes any beginning that only one of its flags has."""
+    may have flags of its own that begin alike, while engines take any beginning that only one of their flags has."""
     for index, word in enumerate(words):
         if not word.startswith("--"):
             continue
         flag, equals, value = word[2:].partition("=")
         flag = flag.replace("_", "-")
         value = value if equals else next(iter(words[index + 1 : index + 2]), "")
-        for secret, stem in SECRETS.items():
+        for secret, stem in secrets(kind).items():
             meant = flag == secret or (
                 kind is not EngineKind.COMMAND and flag.startswith(stem) and secret.startswith(flag)
             )
@@ -230,7 +222,9 @@ def _secret_word(words: Sequence[str], kind: EngineKind | None) -> str | None:
     return None
 
 
-def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str]) -> None:
+def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str], kind: EngineKind | None) -> None:
     for key, value in env.items():
-        if value and SECRET_NAME.search(key):
+        if key == "VLLM_API_KEY" and kind is EngineKind.VLLM:
+            draft.fault((*at, "env", key), "an environment shows the key as long as it runs", secret_hint("api-key"))
+        elif value and SECRET_NAME.search(key):
             draft.warn((*at, "env", key), "looks like a secret, and what stands here is shown", "the engine's env_file")

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from qvl.config.ours import ours
+from qvl.engines import sglang_flags, vllm_flags
 from qvl.engines.flags import ArgFault, EngineNotFound, FlagTable, check_args
-from qvl.engines.sglang_flags import load_flags
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine, EngineKind
 
@@ -27,7 +28,7 @@ def installed_check(cache: Path | None = None) -> FlagCheck:
         if engine.name not in tables:
             tables[engine.name] = _table(engine, cache)
         table = tables[engine.name]
-        return (table,) if isinstance(table, ArgFault) else check_args(table, args, ())
+        return (table,) if isinstance(table, ArgFault) else check_args(table, args, ours(engine.kind))
 
     return check
 
@@ -36,9 +37,13 @@ def _table(engine: Engine, cache: Path | None) -> FlagTable | ArgFault:
     if engine.kind is EngineKind.SIMULATED:
         return simulated_table()
     unchecked = "so the flags of its profiles were not checked"
+    vllm = engine.kind is EngineKind.VLLM
     try:
-        return load_flags(Path(engine.python), cache)
+        load = vllm_flags.load_flags if vllm else sglang_flags.load_flags
+        return load(Path(engine.python), cache)
     except EngineNotFound as missing:
         return ArgFault("", f"{missing}, {unchecked}", "its workers start once it is there", "warning")
     except (OSError, SyntaxError) as error:
-        return ArgFault("", f"SGLang of {engine.python} can't be read ({error}), {unchecked}", "", "warning")
+        return ArgFault(
+            "", f"{'vLLM' if vllm else 'SGLang'} of {engine.python} can't be read ({error}), {unchecked}", "", "warning"
+        )

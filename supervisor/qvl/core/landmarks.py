@@ -1,6 +1,7 @@
 """Log lines with meaning while an engine starts: which step it is at, how far, and that it is ready.
 
-Texts are SGLang's from 0.4.9 to 0.5.23, as its logs on CPU and GPU show them, and vLLM's where its logs share a step.
+Texts are SGLang's from 0.4.9 to 0.5.23, as its logs on CPU and GPU show them, and vLLM's from 0.8.5 to 0.32.0, as its
+source and the logs of 0.32.0 on CPU show them. vLLM says of itself that it is ready by answering alone.
 Steps may overlap and may be missing (`--startup-weight-load-mode overlap`, `--disable-cuda-graph`), so a line only ever
 says what it says itself.
 """
@@ -47,16 +48,18 @@ _PREFIX = re.compile(
 _SHARDS = re.compile(r"shards: +(?P<percent>\d+)%")
 _CAPTURING = re.compile(r"Captur\w+ (?:batches|CUDA graphs?)\b.*?(?P<percent>\d+)%")
 _RULES: tuple[tuple[re.Pattern[str], str, float | None], ...] = (
-    (re.compile(r"^server_args="), "import", 0.0),
-    (re.compile(r"^Init (torch distributed|parallel) begin"), "import", 0.9),
-    (re.compile(r"^(Init (torch distributed|parallel) ends|Memory baseline taken)"), "import", 0.95),
+    (re.compile(r"^(server_args=|non-default args: )"), "import", 0.0),
+    (re.compile(r"^Initializing a V1 LLM engine "), "import", 0.5),
+    (re.compile(r"^(Init (torch distributed|parallel) begin|world_size=\d+ rank=\d+ )"), "import", 0.9),
+    (re.compile(r"^(Init (torch distributed|parallel) ends|Memory baseline|rank \d+ in world size )"), "import", 0.95),
     (re.compile(r"^(Load weight begin|Starting to load model )"), "weights", 0.0),
     (re.compile(r"^(Load weight end|Model loading took )"), "weights", 1.0),
-    (re.compile(r"^(KV Cache is allocated|GPU KV cache size: )"), "kv-cache", 0.5),
+    (re.compile(r"^(KV Cache is allocated|[A-Z]+ KV cache size: )"), "kv-cache", 0.5),
     (re.compile(r"^Memory pool end"), "kv-cache", 1.0),
     (re.compile(r"^Capture .*\bgraph begin\b", re.IGNORECASE), "graphs", 0.0),
     (re.compile(r"^(Capture .*\bgraph end\b|Graph capturing finished)", re.IGNORECASE), "graphs", 1.0),
-    (re.compile(r"^max_total_num_tokens="), "warm-up", 0.0),
+    (re.compile(r"^(max_total_num_tokens=|init engine \()"), "warm-up", 0.0),
+    (re.compile(r"^Starting vLLM (API )?server "), "warm-up", 0.3),
     (re.compile(r"^INFO: +(Application startup complete|Uvicorn running on)"), "warm-up", 0.5),
 )
 _READY = "The server is fired up and ready to roll!"
@@ -70,6 +73,9 @@ _NO_WORK = re.compile(
     r"|\w+Warning: |SIG(QUIT|TERM) received|^Sleeping \d+ seconds before crash|^Waiting [\d.]+ seconds for CUDA"
     r"|[Pp]yspy |^CUDA (user-triggered )?coredump|^(Thread|Process) \d+\b|^(Caused by|Stack backtrace):"
     r"|^Gracefully exiting"
+    # What vLLM's server goes on telling, and its engine of its workers, where nothing moves.
+    r"|Avg prompt throughput: 0\.0 tokens/s, Avg generation throughput: 0\.0 tokens/s"
+    r"|^No available shared memory broadcast block"
 )
 
 

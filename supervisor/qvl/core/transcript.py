@@ -19,7 +19,8 @@ _LONGEST = 2000
 
 _NOISE = re.compile(
     r"Ignore import error|\w+Warning: (?!CUDA initialization)|Warning: WARNING|is not installed|is unavailable"
-    r"|disabled: |nanobind: leaked|leaked (?:function|instance|type|semaphore|shared_memory)|^server_args=|^Pyspy "
+    r"|disabled: |nanobind: leaked|leaked (?:function|instance|type|semaphore|shared_memory)|^server_args=|^non-default args: |^Pyspy "
+    r"|^Initializing a V1 LLM engine "
     r"|coredump|^usage: |[Tt]o silence this warning|\[W\d* [^\]]*\bsocket\.cpp|^Extension modules: "
     r"|cur_batch\.reqs=|reqs=\[Req\("
 )
@@ -32,6 +33,8 @@ _REQUEST = re.compile(
 _TRACEBACK = "Traceback (most recent call last)"
 _LINK = re.compile(r"^(?:During handling of the above exception|The above exception was the direct cause)")
 _EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: |:?$)")
+_VALIDATION = re.compile(r"\s+(?:Value|Assertion) error, ")
+"""What an exception of pydantic's is about stands in the line below it."""
 _NAMED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Timeout|Exit)(?:: |:?$)")
 """An exception by its name alone: what may stand without its traceback."""
 _ANNOUNCES = re.compile(r"error|exception|fail", re.IGNORECASE)
@@ -136,6 +139,8 @@ class _Reader:
             self._inside(self._open, line)
         elif not text[0].isspace() or "what():" in text:
             self._say(line)
+        elif _VALIDATION.match(text) and self.said and "validation error" in self.said[-1].text:
+            self.said[-1] = msgspec.structs.replace(self.said[-1], text=f"{self.said[-1].text}: {text.strip()}")
 
     def _begin(self, head: str, line: Line, before: Line) -> None:
         self._open, self._source = [], line.source

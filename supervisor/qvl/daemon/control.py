@@ -28,7 +28,7 @@ from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolve
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame
 from qvl.model.plan import Plan
-from qvl.model.spec import EngineKind, Launch
+from qvl.model.spec import Launch
 from qvl.model.status import PoolStatus, Status, SupervisorStatus, when
 from qvl.model.worker import Wanted
 from qvl.shim import logread
@@ -105,7 +105,7 @@ class DaemonControl:
     async def version(self) -> VersionInfo:
         config = self._configuration.applied
         engines = dict(config.engines) if config is not None else {}
-        drivers = {n: Launch(engine=engine) for n, engine in engines.items() if engine.kind is not EngineKind.VLLM}
+        drivers = {name: Launch(engine=engine) for name, engine in engines.items()}
         versions = await asyncio.to_thread(
             lambda: {name: self._launcher.driver(launch).version(launch) for name, launch in drivers.items()}
         )

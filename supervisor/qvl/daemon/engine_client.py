@@ -84,6 +84,19 @@ class EngineClient:
             return False, f"{path}: {type(error).__name__}" + (f" ({error})" if str(error) else "")
         return answer.status_code == 200, f"{path} answered {answer.status_code}"
 
+    async def generate(self, worker: Worker, surface: Surface, key: str | None, timeout: float) -> tuple[bool, str]:
+        """Whether the engine generates within `timeout` seconds, and else what it did instead."""
+        if surface.question is None:
+            return await self.get(worker, surface.deep, key, timeout)
+        try:
+            answer = await self.post(worker, surface.deep, key, surface.question, timeout)
+        except TimeoutError:
+            return False, f"{surface.deep}: no answer within {timeout:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return False, f"{surface.deep}: {type(error).__name__}" + (f" ({error})" if str(error) else "")
+        # What it refuses it has understood: a model for embeddings completes nothing.
+        return answer.status_code < 500, f"{surface.deep} answered {answer.status_code}"
+
     async def fetch(self, worker: Worker, path: str, key: str | None, timeout: float = QUICK) -> dict[str, object]:
         """A JSON object, empty where `path` is unknown; httpx.HTTPError, TimeoutError or ValueError if none comes."""
         async with asyncio.timeout(timeout):

@@ -38,6 +38,10 @@ SPAWNS = 8
 NCCL_PORTS = range(20000, 29000)
 """Where side ports are taken from: below the kernel's ephemeral ports (32768 on), outside every pool's range."""
 
+SIDE_PORTS = {EngineKind.VLLM: 16}
+"""How many in a row an engine takes, where it is more than one: vLLM counts on from the one that it is given, for each
+of its parts that listens and for those of data-parallel ranks."""
+
 TMPDIR_NAME = "tmp"
 TMPDIR_LIMIT = 64
 """Engines bind unix sockets below $TMPDIR, and a socket's address has 107 bytes."""
@@ -65,7 +69,7 @@ class Launcher:
         self._spawns = asyncio.Semaphore(SPAWNS)
         self._secrets = secrets
         self._simulated_gpus = simulated_gpus
-        self._side_ports: dict[str, int] = {}
+        self._side_ports: dict[str, range] = {}
         """What was given to each worker last: it binds it seconds after its start, and others start meanwhile."""
 
     def driver(self, spec: Launch) -> Driver:
@@ -160,16 +164,18 @@ class Launcher:
     def _side_port(self, spec: WorkerSpec, taken: Collection[int]) -> int | None:
         if spec.launch.engine.kind is EngineKind.COMMAND:
             return None
-        others = {port for name, port in self._side_ports.items() if name != spec.name}
+        kept = {port for name, ports in self._side_ports.items() if name != spec.name for port in ports}
+        kept.update(taken)
+        count = SIDE_PORTS.get(spec.launch.engine.kind, 1)
         # Engines bind theirs seconds after it was found free: two daemons of a host had better not look in one order.
         first = zlib.crc32(str(self._log_dir).encode()) % len(NCCL_PORTS)
         free = (
             p
             for p in (*NCCL_PORTS[first:], *NCCL_PORTS[:first])
-            if p not in taken and p not in others and is_free("127.0.0.1", p)
+            if all(port not in kept and is_free("127.0.0.1", port) for port in range(p, p + count))
         )
         if (port := next(free, None)) is not None:
-            self._side_ports[spec.name] = port
+            self._side_ports[spec.name] = range(port, port + count)
         return port
 
     def _devices(self, spec: Launch) -> tuple[str, ...]:
@@ -226,7 +232,7 @@ def environment(spec: Launch, command: Command, secret: Mapping[str, str]) -> di
     merged = {**inherited, **spec.engine.env, **secret, **spec.env}
     if "PATH" in ours and "PATH" in {**spec.engine.env, **spec.env}:
         ours.pop("PATH")
-    defaults = {name: value for name, value in ours.items() if name.startswith("SGLANG_") and name in merged}
+    defaults = {name: value for name, value in ours.items() if name.startswith(("SGLANG_", "VLLM_")) and name in merged}
     return {**merged, **{name: value for name, value in ours.items() if name not in defaults}}
 
 

@@ -179,7 +179,7 @@ class _Watch:
         moved = (old is not None and last is not None and last is not old and progressed(old, last)) or moved
         busy, now = last is not None and last.busy, time.monotonic()
         if surface.deep and not moved and listener.is_ours and wants_deep(health, policy, busy=busy, now=now):
-            self._deep.ask(lambda: self._client.get(self._worker, surface.deep, self._key, policy.timeout))
+            self._deep.ask(lambda: self._client.generate(self._worker, surface, self._key, policy.timeout))
         await self._deep.settle(0)
         look = await asyncio.to_thread(activity, self._root) if is_suspect(health, policy, now=now) else None
         share = look.share_since(self._first_look) if look is not None and self._first_look is not None else 0.0

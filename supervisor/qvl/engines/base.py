@@ -56,6 +56,8 @@ class Surface(msgspec.Struct, frozen=True):
     """200 means that it would answer a request."""
     deep: str = ""
     """A real generation: only when idle, one at a time."""
+    question: dict[str, object] | None = None
+    """What is posted to `deep`; None where a GET of it generates."""
     metrics: str = ""
     loads: str = ""
     """Requests in flight right now, as JSON: gauges in `metrics` may be as old as some decode steps."""
@@ -122,6 +124,22 @@ def flags_of(args: Mapping[str, object]) -> list[str]:
             format_value(value)
         )
     return words
+
+
+def missing_interpreter(launch: Launch) -> Refusal | None:
+    python = Path(launch.engine.python)
+    if not python.exists():
+        return Refusal(
+            Cause.ENVIRONMENT,
+            f"interpreter {python} of engine {launch.engine.name} does not exist",
+            f"install the engine there, or mend engines.{launch.engine.name}.python",
+            str(python),
+        )
+    if not os.access(python, os.X_OK):
+        return Refusal(
+            Cause.ENVIRONMENT, f"interpreter {python} is not executable", f"chmod +x {python}, then `qvlctl start`"
+        )
+    return None
 
 
 def missing_model(launch: Launch) -> Refusal | None:

@@ -1,9 +1,10 @@
 """Engine figures from a Prometheus text: the few that we show, put together over labels that differ between versions.
 
-SGLang's names are of 0.4.9 to 0.5.23. Three traps of its metrics are known here. `generation_tokens_total` grows only
-when a request ends, so the rate comes from the scheduler's own counter, or where there is none from its gauge. Gauges
-keep their last value while the engine is idle. With `--enable-metrics-for-all-schedulers` each rank of a group tells
-the same, and with priorities the total stands beside its parts; neither may be added up.
+SGLang's names are of 0.4.9 to 0.5.23, vLLM's of 0.8.5 to 0.32.0. Three traps of SGLang's are known here: its
+`generation_tokens_total` grows only when a request ends, so the rate comes from the scheduler's own counter, or where
+there is none from its gauge. Gauges keep their last value while the engine is idle. With
+`--enable-metrics-for-all-schedulers` each rank of a group tells the same, and with priorities the total stands beside
+its parts; neither may be added up.
 The text is tens of kilobytes; only lines of wanted metrics reach the parser.
 """
 
@@ -23,15 +24,28 @@ _GAUGES = {
     "sglang:cache_hit_rate": "cache_hit_rate",
     "sglang:spec_accept_length": "accept_length",
     "sglang:gen_throughput": "throughput",
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "queued",
+    "vllm:kv_cache_usage_perc": "kv_usage",
+    "vllm:gpu_cache_usage_perc": "kv_usage",  # before 0.11
 }
 _COUNTERS = {
     "sglang:generation_tokens_total": "tokens",
     "sglang:prompt_tokens_total": "prompt_tokens",
     "sglang:num_requests_total": "requests",
     "sglang:realtime_tokens_total": "realtime_tokens",
+    "vllm:generation_tokens_total": "decoded",  # grows with each step
+    "vllm:prompt_tokens_total": "prompt_tokens",
+    "vllm:request_success_total": "requests",
+    "vllm:prefix_cache_queries_total": "cache_queries",
+    "vllm:prefix_cache_hits_total": "cache_hits",
+    "vllm:gpu_prefix_cache_queries_total": "cache_queries",  # before 0.9.2
+    "vllm:gpu_prefix_cache_hits_total": "cache_hits",
+    "vllm:spec_decode_num_drafts_total": "drafts",
+    "vllm:spec_decode_num_accepted_tokens_total": "accepted",
 }
-_TTFT = "sglang:time_to_first_token_seconds_bucket"
-_WANTED = tuple((*_GAUGES, *_COUNTERS, _TTFT))
+_TTFT = ("sglang:time_to_first_token_seconds_bucket", "vllm:time_to_first_token_seconds_bucket")
+_WANTED = tuple((*_GAUGES, *_COUNTERS, *_TTFT))
 _SUMMED = ("running", "queued", "throughput")
 _RANKS = ("tp_rank", "pp_rank", "moe_ep_rank")
 """Labels of processes that do the same work together. `dp_rank` is none: its processes share the requests."""
@@ -59,7 +73,7 @@ def parse(text: str, at: float) -> EngineSample:
         for sample in family.samples:
             if not math.isfinite(sample.value) or sample.labels.get("priority"):
                 continue
-            if sample.name == _TTFT:
+            if sample.name in _TTFT:
                 bound = float(sample.labels["le"])
                 ttft[bound] = ttft.get(bound, 0.0) + sample.value
             elif name := _name(sample.name, sample.labels):
@@ -98,8 +112,8 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
         queued=None if queued is None else int(queued),
         tokens_per_s=None if rate is None else round(rate, 1),
         kv_usage=0.0 if usage is not None and running == 0 else _rounded(usage),
-        cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate")),
-        accept_length=_rounded(new.gauges.get("accept_length") or None),  # 0: nothing is speculated
+        cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate", _share(window, "cache_hits", "cache_queries"))),
+        accept_length=_rounded(new.gauges.get("accept_length") or _accepted(window)),  # 0: nothing is speculated
         ttft_p50_s=_rounded(quantile(recent, 0.5)),
         ttft_p95_s=_rounded(quantile(recent, 0.95)),
     )
@@ -113,6 +127,21 @@ def _rate(old: EngineSample | None, new: EngineSample) -> float | None:
     if old is None or new.at <= old.at or key not in new.counters:
         return None
     return max(0.0, new.counters[key] - old.counters.get(key, 0.0)) / (new.at - old.at)
+
+
+def _share(window: list[EngineSample], part: str, whole: str) -> float | None:
+    """What came to one counter for each that came to the other, within the window."""
+    old, new = window[0].counters, window[-1].counters
+    if part not in new or whole not in new:
+        return None
+    of = new[whole] - old.get(whole, 0.0)
+    return max(0.0, new[part] - old.get(part, 0.0)) / of if of > 0 else None
+
+
+def _accepted(window: list[EngineSample]) -> float | None:
+    """Tokens of a step: those that were drafted rightly, and the one that the model itself gives."""
+    share = _share(window, "accepted", "drafts")
+    return None if share is None else 1 + share
 
 
 def _rounded(value: float | None) -> float | None:

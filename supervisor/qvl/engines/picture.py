@@ -1,8 +1,12 @@
 """A small picture, made here so that no image library is needed: what a model with vision is asked about in tests."""
 
 import base64
+import json
 import struct
 import zlib
+from pathlib import Path
+
+from qvl.model.spec import Launch
 
 
 def png(side: int = 64) -> bytes:
@@ -22,3 +26,15 @@ def image_part() -> dict[str, object]:
     """The picture as a part of a chat message's content."""
     url = "data:image/png;base64," + base64.b64encode(png()).decode()
     return {"type": "image_url", "image_url": {"url": url}}
+
+
+def sees(launch: Launch) -> bool:
+    """Whether a model of this host has vision, by its config.json; no where its files aren't known, or where the
+    profile takes pictures away from it. Reads the disk."""
+    if any(key in launch.args for key in ("language-model-only", "limit-mm-per-prompt")):
+        return False
+    try:
+        config = json.loads(Path(launch.model, "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "vision_config" in config

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from qvl.engines.advice import advice_of
-from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_model
+from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_interpreter, missing_model
 from qvl.engines.flags import EngineNotFound, FlagTable
 from qvl.engines.sglang_flags import load_flags, locate_sglang
 from qvl.model.spec import Launch
@@ -101,24 +101,8 @@ def surface_of(launch: Launch) -> Surface:
     return msgspec.structs.replace(SURFACE, watchdog=patience + AFTER_WATCHDOG)
 
 
-def missing_interpreter(launch: Launch) -> Refusal | None:
-    python = Path(launch.engine.python)
-    if not python.exists():
-        return Refusal(
-            Cause.ENVIRONMENT,
-            f"interpreter {python} of engine {launch.engine.name} does not exist",
-            f"install the engine there, or mend engines.{launch.engine.name}.python",
-            str(python),
-        )
-    if not os.access(python, os.X_OK):
-        return Refusal(
-            Cause.ENVIRONMENT, f"interpreter {python} is not executable", f"chmod +x {python}, then `qvlctl start`"
-        )
-    return None
-
-
 def key_file(key: str) -> bytes:
-    """The YAML that hands SGLang its key. A JSON string is a YAML string."""
+    """The YAML that hands an engine its key. A JSON string is a YAML string."""
     return b"api-key: " + msgspec.json.encode(key) + b"\n"
 
 

@@ -3,10 +3,10 @@
 from qvl.core.faults.rule import Weight, rule
 from qvl.model.worker import Cause
 
-TERM = r"^(?:Signal )?SIGTERM received"
+TERM = r"^(?:Signal )?SIGTERM received|^\[shutdown\] API server: shutdown triggered"
 """Someone wants it to end, so nothing that it says before or after is the reason."""
 
-_TERM_HINT = "something other than qvl sent SIGTERM: look for a script or a service that ends SGLang by its name"
+_TERM_HINT = "something other than qvl sent SIGTERM: look for a script or a service that ends engines by their name"
 
 DYING = "|".join(
     (
@@ -18,6 +18,7 @@ DYING = "|".join(
         # vLLM
         r"^EngineCore (?:failed|encountered)|^WorkerProc failed to start|^(?:Engine core|Worker) proc \S+ died",
         r"^(?:\w+\.)*(?:Async)?EngineDeadError|^(?:Engine|Worker)\w* .*died unexpectedly",
+        r"^\[shutdown\] MPClient: engine core exited unexpectedly|^AsyncLLM output_handler failed",
         # Python, C++ and torch
         r"^Process \S+:$|^Fatal Python error|^terminate called|^!+ Segfault encountered",
         r"(?:Process group|NCCL) watchdog thread terminated with exception|we are taking the entire process down",
@@ -35,7 +36,7 @@ RULES = (
     ),
     rule(
         Cause.KILLED,
-        r"Subprocess \S+ .*crashed with exit code -9\b",
+        r"Subprocess \S+ .*crashed with exit code -9\b|^Worker proc \S+ died unexpectedly \(exit code: -9\)",
         hint="something killed a process of its tree: `journalctl -k -g oom` tells whether the kernel did",
         weight=Weight.FIRST,
     ),
@@ -47,6 +48,13 @@ RULES = (
         r"^(?:\w+\.)*\w+: Capture .*\bgraph failed",
         hint="if it comes again: lower mem-fraction-static or cuda-graph-max-bs, or disable-cuda-graph = true",
         weight=Weight.WARNING,
+    ),
+    rule(
+        Cause.ENGINE_CRASH,
+        r"engine core exited unexpectedly",
+        hint="its engine's process is gone, and said nothing of it that is known: `journalctl -k -g oom` tells whether "
+        "the kernel killed it",
+        weight=Weight.CRASH,
     ),
     rule(
         Cause.ENGINE_CRASH,

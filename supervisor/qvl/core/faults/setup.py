@@ -50,6 +50,11 @@ ENVIRONMENT = (
     ),
     rule(
         Cause.ENVIRONMENT,
+        r"Failed to infer device type",
+        hint="vLLM finds no device that the installed build is for: look at `nvidia-smi`, or install another build",
+    ),
+    rule(
+        Cause.ENVIRONMENT,
         r"but Transformers does not recognize this architecture",
         hint=_TRANSFORMERS_HINT,
     ),
@@ -133,8 +138,14 @@ ARGUMENTS = (
         aside=True,
     ),
     rule(
+        Cause.ENVIRONMENT,
+        r"Model architectures? .*failed to be inspected",
+        hint="the engine's code for this model can't be imported, most often because a package is missing: its log says "
+        "why before (`qvlctl logs WORKER --grep Error`)",
+    ),
+    rule(
         Cause.BAD_ARGUMENTS,
-        r"Model architectures? .*(?:not supported|failed to be inspected)|Cannot find model module\. ",
+        r"Model architectures? .*not supported|Cannot find model module\. ",
         hint="the installed engine doesn't know this kind of model: install a newer one, or serve another model",
     ),
     rule(

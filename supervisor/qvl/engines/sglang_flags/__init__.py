@@ -6,12 +6,12 @@ retired   flags of the past, and what to write instead
 
 from pathlib import Path
 
-from qvl.engines.flags import Flag, FlagTable, Installed, canonical
+from qvl.engines.flags import FlagTable, Installed
 from qvl.engines.flags.cache import cached_flags
 from qvl.engines.flags.installed import SGLANG, find, locate
 from qvl.engines.sglang_flags.source import read_flags, sources, table_of
 
-__all__ = ["Flag", "FlagTable", "canonical", "find_sglang", "load_flags", "locate_sglang", "read_flags"]
+__all__ = ["find_sglang", "load_flags", "locate_sglang", "read_flags"]
 
 
 def find_sglang(python: Path) -> Installed:
