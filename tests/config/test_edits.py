@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import tomli_w
 from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import Phase as Step
 from qvl.config.fleet import fleet
 from qvl.config.settings import Config
 from qvl.config.state import Override, hold
@@ -34,6 +35,7 @@ edited = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     phases=[Step.explicit, Step.reuse, Step.generate, Step.shrink],
     deadline=None,
+    max_examples=60,
 )
 """Each example writes its own file over the last one's."""
 
