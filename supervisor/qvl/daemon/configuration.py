@@ -132,14 +132,23 @@ class Configuration:
 
     # ---- what the file says
 
-    async def reload(self, *, typed: bool = False) -> None:
+    async def reload(self, *, asked: Plan | None = None) -> None:
         """Read the file, plan, and have it applied as `auto_apply` says; returns before it is.
 
-        `typed`: the operator asked, so what was rejected is tried again and what waits is applied.
+        `asked`: the operator typed `apply` for this plan, so what was rejected is tried again and what waits is
+        applied; QvlError where the file is another by now.
         """
+        typed = asked is not None
         async with self._reloads:
             loaded = await asyncio.to_thread(self._load, self.path)
             self._note(loaded)
+            if asked is not None and loaded.revision != asked.revision:
+                raise QvlError(
+                    ErrorCode.STALE_PLAN,
+                    f"plan {asked.id} was made from revision {asked.revision}, the file is at "
+                    f"{loaded.revision or 'none'} now",
+                    "plan again: `qvlctl plan`, then `qvlctl apply`",
+                )
             if loaded.config is None:
                 self._refuse(_lines(loaded))
                 return
@@ -223,14 +232,7 @@ class Configuration:
                 f"plan {number} is of {prepared.path}, not of the live file {self.path}",
                 f"move it to {self.path}, then `qvlctl apply`",
             )
-        loaded = await asyncio.to_thread(self._load, self.path)
-        if loaded.revision != prepared.plan.revision:
-            raise QvlError(
-                ErrorCode.STALE_PLAN,
-                f"plan {number} was made from revision {prepared.plan.revision}, the file is at {loaded.revision} now",
-                "plan again: `qvlctl plan`, then `qvlctl apply`",
-            )
-        await self.reload(typed=True)
+        await self.reload(asked=prepared.plan)
         return tuple(step.worker for step in prepared.plan.steps if step.action is not Action.KEEP)
 
     # ---- for status
