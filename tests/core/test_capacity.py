@@ -278,8 +278,10 @@ def test_weights_that_no_card_of_the_group_can_hold() -> None:
 
 def test_the_smallest_card_of_a_group_decides() -> None:
     asked = wish(tp_size=2)
-    made = found(QWEN25_32B, 2 * QWEN25_32B_BYTES, [H100, L40S], asked)
-    assert only(made, asked).error
+    busy = Room(H100.total, 30 * GIB)
+    assert only(found(QWEN25_32B, 2 * QWEN25_32B_BYTES, [busy, L40S], asked), asked).error
+    for rooms in ([H100, busy], [busy, H100]):
+        assert "30.0 GiB are free" in only(found(QWEN25_32B, QWEN25_32B_BYTES, rooms, asked), asked).message
 
 
 def test_weights_a_little_over_the_card_are_no_certainty() -> None:

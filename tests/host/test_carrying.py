@@ -90,6 +90,12 @@ def test_a_draft_model_is_looked_at_too(tmp_path: Path) -> None:
     assert silent(asked, CARD)
 
 
+def test_a_draft_that_is_still_to_come_leaves_nothing_to_say_of_memory(tmp_path: Path) -> None:
+    path = model(tmp_path / "m", 16 * GIB)
+    assert seen(launch(path), CARD).estimate is not None
+    assert seen(launch(path, speculative_draft_model_path="own/tiny-0.001B"), CARD).estimate is None
+
+
 def test_weights_that_no_card_holds(tmp_path: Path) -> None:
     path = model(tmp_path / "m", 200 * GIB, 4)
     concern = only(launch(path), CARD)

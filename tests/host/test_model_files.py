@@ -172,6 +172,9 @@ def test_what_changes_is_seen_and_what_doesn_t_is_not_read_again(tmp_path: Path)
     file = path / names(2)[0]
     file.write_bytes(file.read_bytes()[:-1])
     assert survey(str(path)).flaws
+    config = path / "config.json"
+    config.write_text(config.read_text().replace("4096", "8192"))
+    assert survey(str(path)).config["hidden_size"] == 8192, "as long as before, and another one"
     shutil.rmtree(path)
     assert not survey(str(path)).there
 
