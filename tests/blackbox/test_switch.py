@@ -4,9 +4,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from qvl.client.documents import SwitchDoc
 from qvl.model.error import ErrorCode, QvlError
 
 from tests.blackbox.harness import Daemon, Table, args, complete, pool
@@ -90,6 +92,70 @@ def test_workers_change_one_by_one(tmp_path: Path) -> None:
             done.set()
             watcher.join()
         assert min(fewest) == 1
+
+
+def seen_while(daemon: Daemon, over: Callable[[], object]) -> list[SwitchDoc]:
+    """What status said of a transaction, each time it said something else, until `over`."""
+    found: list[SwitchDoc] = []
+
+    def look() -> object:
+        switch = daemon.pool()["switch"]
+        if switch is not None and (not found or found[-1] != switch):
+            found.append(switch)
+        return over()
+
+    wait_until(look, 60, "the end of the switch")
+    return found
+
+
+def outcomes(daemon: Daemon, since: int) -> list[object]:
+    return [e["data"]["outcome"] for e in daemon.events(since) if e["kind"] == "switch" and "outcome" in e["data"]]
+
+
+def test_how_far_it_is_shows_in_status_and_events(tmp_path: Path) -> None:
+    slow = {"sim_load_seconds": 1.0}
+    with Daemon(tmp_path, profile("eagle", max_running_requests=7), pool(gpus=2), args(**slow)) as daemon:
+        daemon.start()
+        for index in range(2):
+            daemon.ready(f"chat-{index}")
+        seq = daemon.client.switch("chat", "eagle")["seq"]
+        seen = seen_while(daemon, lambda: outcomes(daemon, seq))
+        told = [switch["percent"] for switch in seen]
+        assert told == sorted(told)
+        assert len({one for one in told if 0 < one < 50}) >= 2, told  # while the first one starts
+        assert max(told) <= 99
+        assert {switch["why"] for switch in seen} == {None}
+        events = [e for e in daemon.events(seq) if e["kind"] == "switch" and "step" in (e["data"] or {})]
+        assert [(e["worker"], e["data"]["step"], e["data"]["done"]) for e in events] == [
+            ("chat-0", "restarting", 0),
+            ("chat-0", "smoke test", 0),
+            ("chat-1", "restarting", 1),
+            ("chat-1", "smoke test", 1),
+        ]
+        shares = [e["data"]["percent"] for e in events]
+        assert shares == sorted(shares)
+        assert shares[0] == 0
+        assert shares[2] == 50
+        assert events[2]["message"] == "restarting (1 of 2 workers done, 50%)"
+
+
+def test_the_way_back_is_counted_anew_and_says_why(tmp_path: Path) -> None:
+    bad = profile("bad", sim_fail="out-of-gpu-memory")
+    with Daemon(tmp_path, bad, args(sim_load_seconds=1.0)) as daemon:
+        daemon.start().ready()
+        seq = daemon.client.switch("chat", "bad")["seq"]
+        seen = seen_while(daemon, lambda: outcomes(daemon, seq))
+        back = [switch for switch in seen if switch["why"] is not None]
+        there = [switch for switch in seen if switch["why"] is None]
+        for way in (there, back):
+            told = [switch["percent"] for switch in way]
+            assert told == sorted(told)
+        assert {switch["step"] for switch in back} == {"rolling back"}
+        assert {(switch["worker"], switch["total"]) for switch in back} <= {(None, 1), ("chat-0", 1)}
+        assert "out-of-gpu-memory" in str(back[0]["why"])
+        first = next(e for e in daemon.events(seq) if (e["data"] or {}).get("step") == "rolling back")
+        assert first["message"].startswith("rolling back: chat-0 did not get ready: out-of-gpu-memory")
+        assert (first["severity"], first["data"]["percent"], first["data"]["total"]) == ("warning", 0, 1)
 
 
 FAILING = {

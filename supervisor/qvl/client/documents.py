@@ -34,6 +34,8 @@ class SwitchDoc(TypedDict):
     done: int
     total: int
     started_at: str
+    percent: NotRequired[int]
+    why: NotRequired[str | None]
 
 
 class ExternalDoc(TypedDict):

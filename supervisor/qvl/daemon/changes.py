@@ -4,10 +4,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
+from qvl.core.changeover import percent, share
 from qvl.daemon.gateways import Gateways
+from qvl.daemon.journal import Journal
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import Check, Transaction
 from qvl.model.error import ErrorCode, QvlError
+from qvl.model.event import Severity
 from qvl.model.plan import Action, Plan
 from qvl.model.spec import WorkerSpec
 from qvl.model.status import SwitchStatus, when
@@ -15,24 +20,51 @@ from qvl.model.status import SwitchStatus, when
 EVERY_POOL = "*"
 """The key of a change that may concern any pool."""
 
+PULSE = 1.0
+"""Seconds between looks at how far the worker is that a transaction waits for."""
+
 
 class Changes:
     """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
 
     def __init__(
-        self, supervisor: Supervisor, gateways: Gateways, tell: Callable[[], None], check: Check | None = None
+        self,
+        supervisor: Supervisor,
+        gateways: Gateways,
+        journal: Journal,
+        tell: Callable[[], None],
+        check: Check | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._gateways = gateways
+        self._journal = journal
         self._tell = tell
         self._check = check
         self._running: dict[str, Transaction] = {}
         self._status: dict[str, SwitchStatus] = {}
+        self._generation: dict[str, int] = {}
+        """That of the worker which is being changed, before it was."""
         self.idle = asyncio.Event()
         self.idle.set()
 
     def status(self, pool: str) -> SwitchStatus | None:
-        return self._status.get(pool) or self._status.get(EVERY_POOL)
+        """With how far it is by now."""
+        key = pool if pool in self._status else EVERY_POOL
+        known = self._status.get(key)
+        if known is None:
+            return None
+        found = msgspec.structs.replace(known, percent=max(known.percent, self._percent(key, known)))
+        self._status[key] = found
+        return found
+
+    def _percent(self, key: str, status: SwitchStatus) -> int:
+        worker = self._supervisor.workers.get(status.worker or "")
+        present = 0.0
+        if worker is not None:
+            record = worker.record
+            restarted = record.generation > self._generation.get(key, record.generation)
+            present = share(status.step, record.phase, record.progress, restarted=restarted)
+        return percent(status.done, status.total, present)
 
     def refuse_if_busy(self, pool: str) -> None:
         if pool in self._running or EVERY_POOL in self._running or (pool == EVERY_POOL and self._running):
@@ -65,8 +97,16 @@ class Changes:
         began = when(time.time())
 
         def watch(step: str, worker: str | None, done: int) -> None:
-            self._status[key] = SwitchStatus(kind, to, step, worker, done, transaction.total, began)
+            before = self._status.get(key)
+            mark = before.percent if before is not None and before.why == transaction.why else 0
+            now = SwitchStatus(kind, to, step, worker, done, transaction.total, began, mark, transaction.why)
+            if worker is not None and (before is None or (before.worker, before.why) != (worker, now.why)):
+                known = self._supervisor.workers.get(worker)
+                self._generation[key] = known.record.generation if known is not None else 0
+            self._status[key] = now
             self._tell()
+            if step != "preparing":
+                self._publish(key, now)
 
         is_switch = kind != "apply"
         transaction = Transaction(
@@ -86,13 +126,37 @@ class Changes:
         return self._run(key, transaction)
 
     async def _run(self, key: str, transaction: Transaction) -> str | None:
+        pulse = asyncio.create_task(self._pulse(), name=f"{key}/pulse")
         try:
             return await transaction.run()
         finally:
+            pulse.cancel()
             del self._running[key], self._status[key]
+            self._generation.pop(key, None)
             if not self._running:
                 self.idle.set()
             self._tell()
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(PULSE)
+            self._tell()
+
+    def _publish(self, key: str, status: SwitchStatus) -> None:
+        """A step as an event: what somebody sees who follows them, and finds later."""
+        pool = None if key == EVERY_POOL else key
+        shown = self.status(key) or status
+        data = {name: getattr(shown, name) for name in ("to", "step", "worker", "done", "total", "percent", "why")}
+        beginning = status.why is not None and status.worker is None
+        told = f"{status.step}: {status.why}" if beginning else status.step
+        self._journal.publish(
+            "plan" if status.kind == "apply" else "switch",
+            f"{told} ({shown.done} of {shown.total} workers done, {shown.percent}%)",
+            severity=Severity.WARNING if beginning else Severity.INFO,
+            pool=pool,
+            worker=status.worker,
+            data=data,
+        )
 
 
 def summary(made: Plan) -> str:

@@ -158,7 +158,7 @@ class Daemon:
         def tell() -> None:
             control.tell()
 
-        changes = Changes(supervisor, gateways, tell, launcher.check)
+        changes = Changes(supervisor, gateways, journal, tell, launcher.check)
         configuration = Configuration(
             self._paths.config,
             ConfigState(self._paths.state_dir),

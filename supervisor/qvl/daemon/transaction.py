@@ -68,6 +68,8 @@ class Transaction:
         self._cancelled = asyncio.Event()
         self.total = sum(1 for step in steps if step.action in (Action.RESTART, Action.RELAYOUT))
         self.done = 0
+        self.why: str | None = None
+        """What makes it go back; from then on `done` and `total` count what is brought back."""
 
     def cancel(self) -> None:
         """Go back, as if the next step had failed."""
@@ -84,9 +86,11 @@ class Transaction:
                     await self._change(step.worker)
                     self.done += 1
         except Failure as failure:
-            self._watch("rolling back", None, self.done)
+            self.why = str(failure)
+            self.done, self.total = 0, len(self._before)
+            self._watch("rolling back", None, 0)
             await self._go_back()
-            return str(failure)
+            return self.why
         await self._supervisor.ask(self._finish)
         return None
 
@@ -182,7 +186,9 @@ class Transaction:
             await asyncio.gather(*(self._stop(name) for name in self._before))
         back = list(reversed(self._before))
         for names in [back] if moved else [[name] for name in back]:
+            self._watch("rolling back", names[0] if len(names) == 1 else None, self.done)
             await self._restore(names)
+            self.done += len(names)
 
     async def _restore(self, names: Sequence[str]) -> None:
         def turn() -> None:

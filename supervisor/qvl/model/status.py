@@ -35,7 +35,12 @@ class SwitchStatus(msgspec.Struct, frozen=True):
     worker: str | None
     done: int
     total: int
+    """Workers; once it goes back, those that are back and those that have to."""
     started_at: datetime
+    percent: int = 0
+    """0 to 99. It never falls but where it begins to go back, and counts that way anew."""
+    why: str | None = None
+    """What makes it go back; null while it goes on."""
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
