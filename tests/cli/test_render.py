@@ -51,7 +51,7 @@ def test_status_of_a_fleet_in_all_kinds_of_trouble() -> None:
 
 def test_status_under_a_switch_with_a_refused_and_a_pending_edit() -> None:
     status = fleet()
-    switch = SwitchStatus("switch", "eagle3", "smoke test", "qwen3-vl-1", 1, 3, START)
+    switch = SwitchStatus("switch", "eagle3", "smoke test", "qwen3-vl-1", 1, 3, START, 64)
     config = ConfigStatus("/etc/qvl/qvl.toml", "b2", "a1", "/etc/qvl/qvl.toml:7: pools.x.prot: unknown key", True)
     status = replace(
         status,
@@ -146,6 +146,19 @@ def test_profiles_and_one_of_them() -> None:
     infos = cast("list[ProfileInfoDoc]", msgspec.to_builtins(control.profiles()))
     detail = cast("ProfileDoc", msgspec.to_builtins(asyncio.run(control.profile("eagle3", None))))
     hold("profiles", full("\n".join([*profiles_lines(infos), "", *profile_lines(detail)])))
+
+
+def test_a_switch_that_goes_back_says_why() -> None:
+    status = fleet()
+    switch = SwitchStatus("switch", "bad", "rolling back", "qwen3-vl-1", 0, 2, START, 7, "qwen3-vl-1 did not get ready")
+    document = on_the_wire(replace(status, pools=(replace(status.pools[0], switch=switch), *status.pools[1:])))
+    shown = render.status(document, now=NOW)
+    assert "switching to bad: qwen3-vl-1 rolling back, 0 of 2 done (7%)" in shown
+    assert "    why: qwen3-vl-1 did not get ready" in shown
+    for pool in document["pools"]:
+        if pool["switch"] is not None:
+            del pool["switch"]["percent"], pool["switch"]["why"]  # as a daemon of before has it
+    assert "0 of 2 done, for" in render.status(document, now=NOW)
 
 
 @pytest.mark.parametrize("everything", [False, True])

@@ -194,7 +194,7 @@ def change(pool: PoolStatus, switch: SwitchStatus) -> str:
 def switching(pool: PoolStatus, switch: SwitchStatus) -> str:
     """The same with how far it is."""
     where = f" on {switch.worker}" if switch.worker else ""
-    return f"{change(pool, switch)}: {switch.step}{where}, {switch.done}/{switch.total} done"
+    return f"{change(pool, switch)}: {switch.step}{where}, {switch.done}/{switch.total} done, {switch.percent}%"
 
 
 def interrupted(workers: Iterable[WorkerStatus], store: Store) -> str:
