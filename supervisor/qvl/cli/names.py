@@ -64,8 +64,8 @@ def targets(words: Iterable[str], doc: StatusDoc) -> list[Target]:
             found.append(Target(word, is_pool=False, workers=(word,)))
         elif word in pools:
             members = tuple(name for name, pool in workers.items() if pool == word)
-            front = tuple(name for name, pool in fronts.items() if pool == word)
-            found.append(Target(word, is_pool=True, workers=members, gateways=front))
+            own = tuple(name for name, pool in fronts.items() if pool == word)
+            found.append(Target(word, is_pool=True, workers=members, gateways=own))
         else:
             raise unknown("worker or pool", word, [*pools, *workers, ALL])
     return found
