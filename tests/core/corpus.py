@@ -6,6 +6,11 @@ from pathlib import Path
 LOGS = Path(__file__).parents[1] / "data" / "logs"
 
 
+def path_of(name: str) -> Path:
+    """Of SGLang, unless the name begins with another engine's."""
+    return LOGS / (f"{name}.log" if name.startswith("vllm-") else f"sglang-{name}.log")
+
+
 def lines(name: str) -> list[str]:
-    text = (LOGS / f"sglang-{name}.log").read_bytes().decode()
+    text = path_of(name).read_bytes().decode()
     return [line for line in re.split(r"[\r\n]", text) if line.strip()]

@@ -59,6 +59,21 @@ ENDS: list[End] = [
     ("0.5.18-cpu-sigterm-scheduler", None, 9, True, Cause.KILLED, "crashed with exit code -15", "other than qvl"),
     ("0.5.18-cpu-sigterm-importing", None, 15, False, Cause.KILLED, "killed by signal 15", "other than qvl"),
     ("0.5.18-cpu-sigstop-scheduler", None, 9, True, Cause.KILLED, "SIGTERM received.", "other than qvl"),
+    ("vllm-0.32.0-cpu-fail-flag", 2, None, False, Cause.BAD_ARGUMENTS, "unrecognized arguments: --mm-proj", "check"),
+    ("vllm-0.32.0-cpu-bad-choice", 2, None, False, Cause.BAD_ARGUMENTS, "--dtype: invalid choice: 'floaty'", "check"),
+    ("vllm-0.32.0-cpu-bad-value", 2, None, False, Cause.BAD_ARGUMENTS, "invalid int value: 'lots'", "check"),
+    ("vllm-0.32.0-cpu-too-long", 1, None, False, Cause.BAD_ARGUMENTS, "max_model_len (999999) is greater", "check"),
+    ("vllm-0.32.0-cpu-model-missing", 1, None, False, Cause.MODEL_MISSING, "HFValidationError: Repo id", "HF_HOME"),
+    ("vllm-0.32.0-cpu-no-weights", 1, None, False, Cause.MODEL_MISSING, "Cannot find any model weights", "its path"),
+    ("vllm-0.32.0-cpu-hub-offline", 1, None, False, Cause.MODEL_MISSING, "outgoing traffic has been", "download it"),
+    ("vllm-0.32.0-cpu-port-taken", 1, None, False, Cause.PORT_IN_USE, "[Errno 98] Address already", "free the port"),
+    ("vllm-0.32.0-cpu-no-device", 1, None, False, Cause.ENVIRONMENT, "Failed to infer device type", "nvidia-smi"),
+    ("vllm-0.32.0-cpu-package-missing", 1, None, False, Cause.ENVIRONMENT, "failed to be inspected", "is missing"),
+    ("vllm-0.32.0-cpu-crash-in-request", 0, None, True, Cause.ENGINE_CRASH, "Unsupported CPU attention", None),
+    ("vllm-0.32.0-cpu-kill-engine", 0, None, True, Cause.ENGINE_CRASH, "EngineDeadError", "-g oom"),
+    ("vllm-0.32.0-cpu-kill-worker", 0, None, True, Cause.KILLED, "VllmWorker-0 died unexpectedly", "-g oom"),
+    ("vllm-0.32.0-cpu-sigterm-busy", 0, None, True, Cause.KILLED, "shutdown triggered", "other than qvl"),
+    ("vllm-0.32.0-cpu-start", 0, None, True, Cause.KILLED, "shutdown triggered", "other than qvl"),
 ]
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from qvl.core.landmarks import STEPS, Sighting, read_line, shows_work, starts_record, without_prefix
 
-from tests.core.corpus import LOGS, lines
+from tests.core.corpus import LOGS, lines, path_of
 
 STARTS = ["0.5.17-h100-start", "0.5.17-h100-start-from-disk", "0.5.18-cpu-start", "0.5.23-cpu-start"]
 
@@ -31,6 +31,15 @@ def test_fractions_grow_within_a_step(name: str) -> None:
             assert before.fraction is not None
             assert after.fraction is not None
             assert before.fraction <= after.fraction
+
+
+def test_a_start_of_vllm_walks_the_steps_in_order() -> None:
+    """Without graphs, as there is no GPU; that it is ready is told by /health alone."""
+    seen = sightings("vllm-0.32.0-cpu-start")
+    order = [STEPS.index(sighting.step) for sighting in seen]
+    assert order == sorted(order)
+    assert list(dict.fromkeys(s.step for s in seen)) == ["import", "weights", "kv-cache", "warm-up"]
+    assert not any(s.ready for s in seen)
 
 
 def test_bars_tell_how_far_weights_and_graphs_are() -> None:
@@ -112,6 +121,10 @@ def test_work_shows_in_batches_and_bars() -> None:
     assert shows_work(next(line for line in start if "Prefill batch" in line))
     assert shows_work(next(line for line in start if "Capturing batches" in line))
     assert shows_work("[2026-11-21 20:27:36] Decode batch, #running-req: 1, #token: 46, token usage: 0.00")
+    assert shows_work(
+        "(APIServer pid=1) INFO 11-26 06:50:10 [loggers.py:273] Engine 000: Avg prompt throughput: 0.0 tokens/s, "
+        "Avg generation throughput: 31.4 tokens/s, Running: 1 reqs, Waiting: 0 reqs"
+    )
 
 
 def test_a_hung_scheduler_whose_server_is_still_asked_shows_no_work() -> None:
@@ -129,6 +142,10 @@ def test_a_hung_scheduler_whose_server_is_still_asked_shows_no_work() -> None:
         "[2026-11-21 20:27:36] Endpoint '/get_load' is deprecated and will be removed in a future version.",
         "[2026-11-21 20:27:36] Receive: obj=GenerateReqInput(rid='1')",
         "[2026-11-21 20:27:36] ERROR:    Exception in ASGI application",
+        "(APIServer pid=1) INFO 11-26 06:50:10 [loggers.py:273] Engine 000: Avg prompt throughput: 0.0 tokens/s, "
+        "Avg generation throughput: 0.0 tokens/s, Running: 1 reqs, Waiting: 0 reqs, GPU KV cache usage: 0.1%",
+        "(EngineCore pid=7) INFO 11-26 06:50:10 [shm_broadcast.py:546] No available shared memory broadcast block "
+        "found in 60 seconds. This typically happens when some processes are hanging",
         "Traceback (most recent call last):",
         '  File "x.py", line 1, in f',
         "ValueError: prompt too long",
@@ -143,5 +160,5 @@ def test_what_a_question_makes_is_no_work(line: str) -> None:
 def test_every_log_is_used() -> None:
     from tests.core.test_classify import ENDS
 
-    named = {f"sglang-{name}.log" for name in (*STARTS, *(end[0] for end in ENDS))}
+    named = {path_of(name).name for name in (*STARTS, *(end[0] for end in ENDS))}
     assert named == {path.name for path in LOGS.glob("*.log")}

@@ -8,7 +8,7 @@ from hypothesis import given
 from qvl.engines.metrics import EngineSample, figures, parse, progressed, quantile
 
 METRICS = Path(__file__).parents[1] / "data" / "metrics"
-NAMES = sorted(path.stem for path in METRICS.glob("*.txt"))
+NAMES = sorted(path.stem for path in METRICS.glob("sglang-*.txt"))
 
 
 def scrape(name: str, at: float = 0.0) -> EngineSample:
@@ -42,6 +42,42 @@ def test_a_busy_engine() -> None:
     shown = figures([found])
     assert (shown.running, shown.queued, shown.kv_usage, shown.accept_length) == (64, 0, 0.08, None)
     assert shown.tokens_per_s is None  # one scrape tells no rate
+
+
+def test_vllm_counts_tokens_while_it_makes_them() -> None:
+    """One request of 900 tokens, of which 263 had been made beside the 8 of an earlier one; then all."""
+    busy, idle = scrape("vllm-0.32.0-cpu-busy"), scrape("vllm-0.32.0-cpu-idle", 2.0)
+    assert busy.busy
+    assert not idle.busy
+    assert busy.counters["decoded"] == 271.0
+    assert busy.ttft[float("inf")] == 2
+    shown = figures([busy, idle])
+    assert (shown.running, shown.queued, shown.kv_usage) == (0, 0, 0.0)
+    assert shown.tokens_per_s == (908 - 271) / 2
+    assert progressed(busy, idle)
+
+
+def test_vllms_ranks_share_the_requests_and_each_has_a_cache() -> None:
+    text = "".join(
+        f'vllm:{name}{{engine="{rank}"}} {value}\n'
+        for name, values in {
+            "num_requests_running": (3, 4),
+            "num_requests_waiting": (0, 1),
+            "gpu_cache_usage_perc": (0.2, 0.6),  # before 0.11
+            "generation_tokens_total": (100, 200),
+            "prefix_cache_queries_total": (50, 50),
+            "prefix_cache_hits_total": (10, 30),
+            "spec_decode_num_drafts_total": (10, 10),
+            "spec_decode_num_accepted_tokens_total": (15, 25),
+        }.items()
+        for rank, value in enumerate(values)
+    )
+    nothing = parse("", 0.0)
+    shown = figures([nothing, parse(text, 1.0)])
+    assert (shown.running, shown.queued, shown.kv_usage) == (7, 1, 0.6)
+    assert shown.tokens_per_s == 300
+    assert shown.cache_hit_rate == 0.4
+    assert shown.accept_length == 3.0
 
 
 @pytest.mark.parametrize("name", ["sglang-0.5.17-h100-idle", "sglang-0.5.18-cpu-idle"])

@@ -84,8 +84,8 @@ def canonical(args: Mapping[str, Value]) -> dict[str, Value]:
 
 def group_size(args: Mapping[str, object]) -> int:
     """Cards of one server: tensor × pipeline × data parallel, and vLLM's prefill-context parallel. With data-parallel
-    attention the data-parallel ranks share the tensor-parallel ones (SGLang's `launch_dp_attention_schedulers`), so that
-    dp doesn't multiply."""
+    attention the data-parallel ranks share the tensor-parallel ones (SGLang's `launch_dp_attention_schedulers`), so
+    that dp doesn't multiply."""
     known = canonical(args)
     sizes = ["tp-size", "pp-size", "prefill-context-parallel-size"]
     if known.get("enable-dp-attention") is not True:

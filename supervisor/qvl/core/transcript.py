@@ -19,8 +19,8 @@ _LONGEST = 2000
 
 _NOISE = re.compile(
     r"Ignore import error|\w+Warning: (?!CUDA initialization)|Warning: WARNING|is not installed|is unavailable"
-    r"|disabled: |nanobind: leaked|leaked (?:function|instance|type|semaphore|shared_memory)|^server_args=|^non-default args: |^Pyspy "
-    r"|^Initializing a V1 LLM engine "
+    r"|disabled: |nanobind: leaked|leaked (?:function|instance|type|semaphore|shared_memory)|^server_args=|^Pyspy "
+    r"|^non-default args: |^Initializing a V1 LLM engine "
     r"|coredump|^usage: |[Tt]o silence this warning|\[W\d* [^\]]*\bsocket\.cpp|^Extension modules: "
     r"|cur_batch\.reqs=|reqs=\[Req\("
 )

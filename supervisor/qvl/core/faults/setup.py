@@ -140,8 +140,8 @@ ARGUMENTS = (
     rule(
         Cause.ENVIRONMENT,
         r"Model architectures? .*failed to be inspected",
-        hint="the engine's code for this model can't be imported, most often because a package is missing: its log says "
-        "why before (`qvlctl logs WORKER --grep Error`)",
+        hint="the engine's code for this model can't be imported, most often because a package is missing: its log says"
+        " why before (`qvlctl logs WORKER --grep Error`)",
     ),
     rule(
         Cause.BAD_ARGUMENTS,
