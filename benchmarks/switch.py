@@ -75,9 +75,7 @@ class _Rolling:
 
 def _rolling(lab: Lab, scale: Scale) -> _Rolling:
     with _qvl(lab, WORKERS, gateway=True) as (client, port):
-        wait(
-            lambda: len((client.status()["pools"][0].get("gateway") or {}).get("routed", [])) == WORKERS, "the gateway"
-        )
+        wait(lambda: _routed(client) == WORKERS, "the gateway")
         with Load(f"http://127.0.0.1:{port}", clients=CLIENTS, tokens=16) as load:
             time.sleep(CALM * scale.patience)
             began = time.monotonic()
@@ -177,6 +175,11 @@ def _qvl(lab: Lab, workers: int, *, gateway: bool) -> Iterator[tuple[Client, int
         yield client, port
         client.act("stop", "w", pool=True)
         wait(lambda: _ready(client) == 0, "they have stopped")
+
+
+def _routed(client: Client) -> int:
+    front = client.status()["pools"][0].get("gateway")
+    return len(front["routed"]) if front else 0
 
 
 def _ready(client: Client) -> int | None:

@@ -92,7 +92,7 @@ def _check_key_files(draft: Draft, flag_check: FlagCheck) -> None:
         engine = draft.engines.get(profile.engine or "") if profile else None
         if not pool.api_key_file or engine is None or engine.kind is not EngineKind.SGLANG or not engine.python:
             continue
-        if any(found.key and found.severity == "error" for found in flag_check(engine, {"config": "key.yaml"})):
+        if any(found.key and found.absent for found in flag_check(engine, {"config": "key.yaml"})):
             text = f"the SGLang of engine {engine.name} takes a key in its arguments only, where everyone sees it"
             draft.fault(("pools", name, "api_key_file"), text, "0.5.3 and later read it from a file")
 

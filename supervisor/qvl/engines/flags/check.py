@@ -32,6 +32,8 @@ class ArgFault:
     message: str
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
+    absent: bool = False
+    """The installed version has no such flag."""
 
 
 def check_args(table: FlagTable, args: Mapping[str, object], ours: Collection[str]) -> list[ArgFault]:
@@ -50,7 +52,7 @@ def check_args(table: FlagTable, args: Mapping[str, object], ours: Collection[st
             faults.append(ArgFault(key, f'"{first}" and "{key}" are one flag', "keep one of the two"))
         elif name in reserved:
             who = _WHO_SETS_IT.get(name, "leave it out")
-            faults.append(ArgFault(key, f'"{key}" is set by qvl itself', who))
+            faults.append(ArgFault(key, f'"{key}" is set by qvl itself', who, absent=table.find(name) is None))
         elif (flag := table.find(name)) is not None:
             faults += _check_flag(table, key, value, flag)
         elif table.dotted and table.find(key.partition(".")[0]) is not None:
