@@ -6,12 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from qvl.daemon.launcher import environment
 from qvl.engines.base import Place, flags_of
 from qvl.engines.catalog import drivers
 from qvl.engines.command import CommandDriver
 from qvl.engines.flags import Flag, FlagTable
 from qvl.engines.sglang import SglangDriver, key_file, our_defaults, spelled
 from qvl.engines.simulated import SimulatedDriver
+from qvl.engines.vllm import VllmDriver
+from qvl.engines.vllm import our_defaults as vllm_defaults
 from qvl.model.spec import Engine, EngineKind, Launch
 from qvl.model.worker import Cause
 
@@ -106,6 +109,63 @@ def test_a_key_file_is_yaml_for_any_key(key: str) -> None:
     name, _, value = key_file(key).decode().rstrip("\n").partition(": ")
     assert name == "api-key"
     assert json.loads(value) == key  # a JSON string is a YAML string
+
+
+# ---- vllm
+
+
+def vllm(python: str = "/opt/vllm/bin/python", **more: object) -> Launch:
+    launch = Launch(engine=Engine("vllm", EngineKind.VLLM, python=python), model="Qwen/Qwen3-0.6B", port=8001)
+    return msgspec.structs.replace(launch, **more)
+
+
+def test_vllm_is_given_its_own_names_of_parallel_sizes() -> None:
+    args = {"tp-size": 2, "dp-size": 2, "gpu-memory-utilization": 0.9, "compilation-config": {"mode": 3}}
+    argv = VllmDriver().command(vllm(args=args, raw_args=("--extra", "x")), PLACE).argv
+    assert shlex.join(argv) == (
+        "/opt/vllm/bin/python -m vllm.entrypoints.cli.main serve Qwen/Qwen3-0.6B --host 127.0.0.1 --port 8001"
+        """ --compilation-config '{"mode":3}' --data-parallel-size 2 --gpu-memory-utilization 0.9"""
+        " --tensor-parallel-size 2 --extra x"
+    )
+
+
+def test_vllm_runs_in_a_place_of_its_own(tmp_path: Path) -> None:
+    command = VllmDriver(tmp_path).command(vllm(), PLACE)
+    assert command.env["TMPDIR"] == "/t"
+    assert command.env["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
+    assert command.env["PATH"].startswith("/opt/vllm/bin:")
+    assert (command.env["VLLM_PORT"], command.env["VLLM_HOST_IP"]) == ("20001", "127.0.0.1")
+    assert command.env["VLLM_CACHE_ROOT"] == str(tmp_path / "vllm")
+    assert {"VLLM_API_KEY", "VLLM_PORT"} <= set(command.unset)
+    assert "VLLM_CACHE_ROOT" not in VllmDriver().command(vllm(), PLACE).env
+
+
+def test_what_an_engine_sets_of_vllm_stays_and_what_the_daemon_inherited_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"VLLM_PORT": "tcp://10.0.0.1:80", "VLLM_API_KEY": "sk-of-somebody", "HOME": "/h"}.items():
+        monkeypatch.setenv(name, value)
+    command = VllmDriver().command(vllm(), PLACE)
+    made = environment(vllm(), command, {})
+    assert made["VLLM_PORT"] == "20001"
+    assert "VLLM_API_KEY" not in made
+    engine = Engine("vllm", EngineKind.VLLM, python="/p", env={"VLLM_HOST_IP": "192.0.2.1", "TMPDIR": "/mine"})
+    made = environment(vllm(engine=engine), command, {})
+    assert (made["VLLM_HOST_IP"], made["TMPDIR"]) == ("192.0.2.1", "/t")
+
+
+def test_vllms_defaults_are_left_out_where_the_version_or_the_profile_says_otherwise() -> None:
+    known = table("disable-access-log-for-endpoints")
+    quiet = {"disable-access-log-for-endpoints": "/metrics,/health,/v1/models"}
+    assert vllm_defaults({}, known) == quiet
+    assert vllm_defaults({}, table("other")) == vllm_defaults({}, None) == {}
+    assert vllm_defaults({"disable-uvicorn-access-log": True}, known) == {}
+
+
+def test_vllms_key_goes_into_a_file_that_its_command_line_names() -> None:
+    command = VllmDriver().command(vllm(), msgspec.structs.replace(PLACE, api_key="sk-secret"))
+    at = command.argv.index("--config")
+    assert command.argv[at - 1 : at + 2] == ("Qwen/Qwen3-0.6B", "--config", "/run/secrets/chat-0/vllm.yaml")
+    assert command.files == {"vllm.yaml": b'api-key: "sk-secret"\n'}
+    assert "sk-secret" not in shlex.join([*command.argv, *command.env.values()])
 
 
 # ---- what is missing
