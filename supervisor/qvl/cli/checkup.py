@@ -146,19 +146,16 @@ def engine_there(engine: Engine) -> list[Finding]:
             return [Finding(name, "ok", program)]
         mend = f"install it, or mend engines.{engine.name}.command"
         return [Finding(name, "fail", f"{program} is not an executable file", mend)]
-    if engine.kind is EngineKind.VLLM:
-        if os.access(engine.python, os.X_OK):
-            return [Finding(name, "ok", engine.python)]
-        return [Finding(name, "fail", f"{engine.python} is not an interpreter", f"mend engines.{engine.name}.python")]
-    from qvl.engines.flags.installed import EngineNotFound
-    from qvl.engines.sglang_flags import find_sglang
+    from qvl.engines.flags.installed import SGLANG, VLLM, EngineNotFound, find
 
+    package, title = (VLLM, "vLLM") if engine.kind is EngineKind.VLLM else (SGLANG, "SGLang")
     try:
-        installed = find_sglang(Path(engine.python))
+        installed = find(package, Path(engine.python))
     except EngineNotFound as missing:
-        mend = f"install SGLang there: {engine.python} -m pip install sglang; or mend engines.{engine.name}.python"
+        install = f"{engine.python} -m pip install {package.name}"
+        mend = f"install {title} there: {install}; or mend engines.{engine.name}.python"
         return [Finding(name, "fail", str(missing), mend)]
-    return [Finding(name, "ok", f"SGLang {installed.version} in {engine.python}")]
+    return [Finding(name, "ok", f"{title} {installed.version} in {engine.python}")]
 
 
 def carrying(config: Config, planned: Fleet, cards: Sequence[Gpu] | None, free: Mapping[int, int]) -> list[Finding]:
