@@ -22,7 +22,7 @@ from qvl.host.carrying import Concern, Room, disk, environment_of, look
 from qvl.model.event import Severity
 from qvl.model.gpu import GpuSample
 from qvl.model.plan import Action, Plan, PlanWarning
-from qvl.model.spec import EngineKind, Launch, WorkerSpec
+from qvl.model.spec import Launch, WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +83,6 @@ class Carrying:
 
     async def _look(self, spec: WorkerSpec, patience: float) -> list[Concern]:
         launch, rooms = spec.launch, self.rooms(spec)
-        if launch.engine.kind not in (EngineKind.SGLANG, EngineKind.VLLM, EngineKind.SIMULATED):
-            return []
 
         def question() -> list[Concern]:
             found = list(look(launch, rooms, environment_of(launch)).concerns)
