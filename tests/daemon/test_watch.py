@@ -3,12 +3,15 @@
 import asyncio
 import os
 import resource
+import shutil
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from qvl.daemon.watch import QUIET, edits, signature
+from qvl.daemon.watch import PATIENCE, QUIET, edits, signature
 
 Act = Callable[[], object]
 
@@ -33,12 +36,13 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(config: Path) -> AsyncIterator[Watch]:
-    """A watch that knows the file as it is now."""
+async def watching(config: Path, act: Act = lambda: None, *, patience: float = PATIENCE) -> AsyncIterator[Watch]:
+    """A watch that knows the file as it is now. `act` is done at each edit that is told."""
     watch = Watch()
 
     async def follow() -> None:
-        async for _ in edits(config, signature(config)):
+        async for _ in edits(config, signature(config), patience=patience):
+            act()
             watch.tell()
 
     async with asyncio.TaskGroup() as group:
@@ -96,6 +100,140 @@ def test_a_burst_is_one_edit(config: Path) -> None:
             replace(config, f"a = {number}\n")
 
     assert told(config, burst) == [1]
+
+
+def test_a_file_that_is_still_being_written_is_not_told_yet(config: Path) -> None:
+    """Half a file may be valid TOML."""
+
+    async def scenario() -> list[str]:
+        found = []
+        async with watching(config, lambda: found.append(config.read_text())) as watch:
+            with config.open("w") as file:
+                for line in PIECES:
+                    file.write(line)
+                    file.flush()
+                    await asyncio.sleep(QUIET / 2000)  # a slow writer is what this is about
+            await watch.more(0)
+        return found
+
+    assert asyncio.run(scenario()) == ["".join(PIECES)]
+
+
+PIECES = [f"a{number} = {number}\n" for number in range(12)]
+"""Written for six times as long as the file has to be at rest."""
+
+
+def test_a_file_that_never_comes_to_rest_is_told_all_the_same(config: Path) -> None:
+    async def scenario() -> None:
+        async with watching(config, patience=2 * QUIET) as watch:
+            while watch.told < 2:
+                config.write_text(f"a = {time.monotonic()}\n")
+                await asyncio.sleep(QUIET / 4000)
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_saves_of_real_editors(config: Path) -> None:
+    """vim writes a swap file, a probe of the directory ("4913") and a backup; sed replaces."""
+    vim, sed = shutil.which("vim"), shutil.which("sed")
+    acts = [lambda: run(sed, "-i", "s/a = 1/a = 2/", config)]
+    if vim is not None:
+        for backup in ("no", "yes"):
+            wanted = ("-u", "NONE", "-es", "-c", f"set swapfile backup backupcopy={backup}", "-c", "normal A0")
+            acts.append(lambda wanted=wanted: run(vim, *wanted, "-c", "wq", config))  # type: ignore[misc]
+    assert told(config, *acts) == [1] * len(acts)
+    assert config.read_text() == f"a = 2{'0' * (len(acts) - 1)}\n"
+
+
+def run(*words: object) -> None:
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, timeout=30)
+
+
+def test_locks_and_backups_of_editors_are_nobodys_edit(config: Path) -> None:
+    drop_ins = config.with_name("qvl.d")
+    drop_ins.mkdir()
+    (drop_ins / "10-more.toml").write_text("b = 1\n")
+
+    def locks() -> None:
+        for file in (config, drop_ins / "10-more.toml"):
+            file.with_name(f".#{file.name}").symlink_to("somebody@here.1:1")  # emacs
+            file.with_name(f"#{file.name}#").write_text("half")
+            file.with_name(f".{file.name}.swp").write_text("nano and vim")
+            file.with_name(f"{file.name}~").write_text("backup")
+            file.with_name(f".#{file.name}").unlink()
+
+    assert nothing_told(config, locks)
+
+
+def nothing_told(config: Path, act: Act) -> bool:
+    """Whether an act is followed by one edit only, which is the proof that the watch was awake."""
+
+    def both() -> None:
+        act()
+        time.sleep(3 * QUIET / 1000)  # time in which a telling would come
+        config.write_text("a = 33\n")
+
+    async def scenario() -> int:
+        async with watching(config) as watch:
+            await asyncio.to_thread(both)
+            await watch.more(0)
+            await asyncio.sleep(3 * QUIET / 1000)
+            return watch.told
+
+    return asyncio.run(scenario()) == 1
+
+
+def test_a_drop_in_is_renamed_linked_and_moved_in_with_its_directory(config: Path, tmp_path: Path) -> None:
+    ready, folder = tmp_path / "ready", config.with_name("qvl.d")
+    (ready / "..data").mkdir(parents=True)
+    (ready / "..data" / "10-more.toml").write_text("b = 1\n")
+    (ready / "10-more.toml").symlink_to("..data/10-more.toml")
+    counts = told(
+        config,
+        lambda: ready.rename(folder),
+        lambda: (folder / "..data" / "10-more.toml").write_text("b = 2\n"),
+        lambda: (folder / "10-more.toml").rename(folder / "20-more.toml"),
+        lambda: (folder / "20-more.toml").rename(folder / "20-more.off"),
+        lambda: folder.rename(ready),
+    )
+    assert counts == [1, 1, 1, 1, 1]
+
+
+def test_a_directory_on_the_way_that_goes_and_comes_back(config: Path, tmp_path: Path) -> None:
+    aside = tmp_path / "aside"
+    counts = told(
+        config,
+        lambda: config.parent.rename(aside),
+        lambda: aside.rename(config.parent),
+        lambda: config.write_text("a = 2\n"),
+    )
+    assert counts == [1, 1, 1]
+
+
+def test_who_may_read_it_is_an_edit(config: Path) -> None:
+    assert told(config, lambda: config.chmod(0), lambda: config.chmod(0o644)) == [1, 1]
+
+
+def test_a_link_on_the_way_that_is_swapped(config: Path, tmp_path: Path) -> None:
+    """A directory is reached by a link to a link; each of them may be swapped."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "qvl.toml").write_text("a = 22\n")
+    (tmp_path / "near").symlink_to("far")
+    (tmp_path / "far").symlink_to(config.parent)
+
+    def swap(link: str, target: str) -> None:
+        (tmp_path / "new").symlink_to(target)
+        (tmp_path / "new").replace(tmp_path / link)
+
+    counts = told(
+        tmp_path / "near" / "qvl.toml",
+        lambda: swap("far", "other"),
+        lambda: (other / "qvl.toml").write_text("a = 333\n"),
+        lambda: swap("near", config.parent.name),
+        lambda: config.write_text("a = 4444\n"),
+    )
+    assert counts == [1, 1, 1, 1]
 
 
 def test_drop_ins_come_change_and_go_with_their_directory(config: Path) -> None:

@@ -83,6 +83,11 @@ def drop_ins_of(config: Path) -> Path:
     return Path(f"{str(config).removesuffix('.toml')}.d")
 
 
+def is_drop_in(name: str) -> bool:
+    """Hidden files are left out: editors keep their swap and lock files as such."""
+    return name.endswith(".toml") and not name.startswith(".")
+
+
 def check_socket_path(path: Path | str) -> str | None:
     """A sentence where no unix socket can have this path, else None."""
     size = len(os.fsencode(path))

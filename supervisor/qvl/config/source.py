@@ -16,7 +16,7 @@ from typing import Final
 import toml_rs
 
 from qvl.config.fault import Mark, Report
-from qvl.config.paths import drop_ins_of
+from qvl.config.paths import drop_ins_of, is_drop_in
 from qvl.config.tree import Table, leaves, merge, parse
 
 MAX_BYTES: Final = 1 << 20
@@ -65,7 +65,6 @@ def read_sources(main: Path, report: Report) -> Sources:
 
 
 def _drop_ins(main: Path, report: Report) -> Sequence[Path]:
-    """Hidden files are left out: editors keep their swap and lock files as such."""
     folder = drop_ins_of(main)
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
@@ -74,7 +73,7 @@ def _drop_ins(main: Path, report: Report) -> Sequence[Path]:
     except OSError as error:
         report.fault(Mark(folder, 0), "", f"the drop-ins can't be listed: {_why(error)}")
         return ()
-    return tuple(folder / name for name in names if name.endswith(".toml") and not name.startswith("."))
+    return tuple(folder / name for name in names if is_drop_in(name))
 
 
 def _read(path: Path, report: Report) -> bytes | None:

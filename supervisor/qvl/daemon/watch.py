@@ -1,58 +1,58 @@
-"""Notices edits of the configuration: saves, renames, atomic replaces, drop-ins that come and go, symlinked files."""
+"""Notices edits of the configuration: saves, renames, atomic replaces, drop-ins that come and go, swapped links.
+
+inotify is asked by itself: libraries around it look for events some times a second, which is late for who saves a file
+and awake for nothing else, and they take a file that goes on being written for one that is at rest.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from watchfiles import awatch
-
-from qvl.config.paths import drop_ins_of
+from qvl.config.paths import drop_ins_of, is_drop_in
+from qvl.host.inotify import Inotify
 
 log = logging.getLogger(__name__)
 
 QUIET = 200
 """Milliseconds without a change after which edits count as one."""
 
+PATIENCE = 5000
+"""Milliseconds after which a file that never comes to rest is looked at all the same."""
+
 COMPARED = 1000
 """Milliseconds between looks of our own, for what no watch tells."""
 
-Signature = tuple[tuple[str, int, int, int], ...]
-"""Of each file its path, time of change, size and inode."""
+LINKS = 40
+"""Links of one path that are followed, as many as the kernel follows: path_resolution(7)."""
+
+Signature = tuple[tuple[str, int, int, int, int], ...]
+"""Of each file its path, times of change, size and inode."""
+
+Entry = tuple[str, str]
+"""A directory, free of links, and a name in it."""
 
 
-async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
-    """One item after each burst of changes near the file. Directories are watched, not the file: editors replace it.
+async def edits(config: Path, seen: Signature, *, patience: float = PATIENCE) -> AsyncIterator[None]:
+    """One item after each burst of changes to what makes up the configuration.
 
-    `seen` was taken before the last look at the file. What was written between that look and the first watch, or while
-    a directory was away, and what a network mount never tells, is found by comparing.
+    `seen` was taken before the last look at the file. What was written between that look and the first watch, and what
+    a network mount never tells, is found by comparing.
     """
     complained = False
     while True:
-        folders = _folders(config)
-        if not folders:
-            if (now := signature(config)) != seen:
-                seen = now
-                yield
-            await asyncio.sleep(COMPARED / 1000)
-            continue
         try:
-            watch = awatch(
-                *folders,
-                debounce=1600,
-                step=QUIET,
-                recursive=False,
-                rust_timeout=COMPARED,
-                yield_on_timeout=True,
-            )
-            async for changes in watch:
-                now = signature(config)
-                if now != seen or any(_concerns(Path(path), config) for _, path in changes):
-                    seen = now
+            with _Watch(config) as watch:
+                while True:
+                    watch.refresh()
+                    late = signature(config) != seen
+                    if not await watch.wait(0 if late else COMPARED) and signature(config) == seen:
+                        continue
+                    await watch.rest(patience)
+                    seen = signature(config)
                     yield
-                if _folders(config) != folders:
-                    break
-        except (OSError, RuntimeError) as error:  # a directory went away, or inotify's limits are used up
+        except OSError as error:  # inotify's limits are used up, or a directory can't be read
             if not complained:
                 log.warning("the configuration can't be watched, so it is looked at each second: %s", error)
             complained = True
@@ -62,29 +62,119 @@ async def edits(config: Path, seen: Signature) -> AsyncIterator[None]:
                 yield
 
 
+class _Watch:
+    """Hears of all that the configuration hangs on. `refresh` begins it, and follows it to other places."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._entries: set[Entry] = set()
+        self._drop_ins = ""
+        self._happened = asyncio.Event()
+
+    def __enter__(self) -> "_Watch":
+        self._inotify = Inotify()
+        asyncio.get_running_loop().add_reader(self._inotify, self._read)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._inotify)
+        self._inotify.close()
+
+    def refresh(self) -> None:
+        """Watch the directories of what the configuration hangs on now. Of those on the way there the names count, of
+        the last ones what is written too."""
+        self._entries, ends = _hangs_on(self._config)
+        self._drop_ins = os.path.realpath(drop_ins_of(self._config))
+        written = {folder for folder, _ in ends} | {self._drop_ins}
+        folders = {folder for folder, _ in self._entries} | written
+        for folder in folders:
+            try:
+                self._inotify.watch(folder, writes=folder in written)
+            except (FileNotFoundError, NotADirectoryError):
+                pass  # not there yet, or gone meanwhile: the directory above tells
+            except PermissionError:
+                if folder in written:  # one on the way may be closed to us: what is moved there is seen by comparing
+                    raise
+        self._inotify.keep(folders)
+
+    def _read(self) -> None:
+        if any(self._concerns(folder, name) for folder, name in self._inotify.read()):
+            self._happened.set()
+
+    def _concerns(self, folder: str | None, name: str) -> bool:
+        return folder is None or (folder, name) in self._entries or (folder == self._drop_ins and is_drop_in(name))
+
+    async def wait(self, milliseconds: float) -> bool:
+        """Whether something happens within this time."""
+        try:
+            async with asyncio.timeout(milliseconds / 1000):
+                await self._happened.wait()
+        except TimeoutError:
+            return False
+        self._happened.clear()
+        return True
+
+    async def rest(self, patience: float) -> None:
+        """Wait until nothing happens any more, but no longer than `patience` milliseconds."""
+        now = asyncio.get_running_loop().time
+        last = now() + patience / 1000
+        self.refresh()
+        while await self.wait(QUIET) and now() < last:
+            self.refresh()
+
+
 def signature(config: Path) -> Signature:
-    """Changes with the files that make up the configuration."""
-    found: list[tuple[str, int, int, int]] = []
-    drop_ins = drop_ins_of(config)
-    for path in (config, *(sorted(drop_ins.glob("*.toml")) if drop_ins.is_dir() else ())):
+    """Changes with the files that make up the configuration, and with who may read them."""
+    found: list[tuple[str, int, int, int, int]] = []
+    for path in (config, *_drop_ins(config)):
         try:
             state = path.stat()
         except OSError:
             continue
-        found.append((str(path), state.st_mtime_ns, state.st_size, state.st_ino))
+        found.append((str(path), state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino))
     return tuple(found)
 
 
-def _folders(config: Path) -> list[Path]:
-    """The file's directory, that of what it points to (Kubernetes swaps a symlinked directory), the drop-ins'."""
-    real = Path(config).resolve()
-    candidates = [config.parent, real.parent, real.parent.parent if config.is_symlink() else real.parent]
-    candidates.append(drop_ins_of(config))
-    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+def _drop_ins(config: Path) -> list[Path]:
+    folder = drop_ins_of(config)
+    try:
+        return [folder / name for name in sorted(os.listdir(folder)) if is_drop_in(name)]
+    except OSError:
+        return []
 
 
-def _concerns(path: Path, config: Path) -> bool:
-    drop_ins = drop_ins_of(config)
-    if path.parent == drop_ins:
-        return path.suffix == ".toml"
-    return path in (config, drop_ins) or config.is_symlink()
+def _hangs_on(config: Path) -> tuple[set[Entry], set[Entry]]:
+    """Every name that decides which files are read, and of these the last ones, which are the files themselves: the
+    drop-ins' directory and its files, all directories on the way there, and all links on the way, to whatever they
+    point (Kubernetes swaps one for a whole directory)."""
+    entries: set[Entry] = set()
+    ends: set[Entry] = set()
+    for path in (config, *_drop_ins(config)):
+        way = list(_way(path))
+        entries.update(way)
+        ends.update(way[-1:])
+    entries.update(_way(drop_ins_of(config)))
+    return entries, ends
+
+
+def _way(path: Path) -> Iterator[Entry]:
+    """The names that the kernel looks up for an absolute path, until one is missing: path_resolution(7)."""
+    folder, names, links = "/", list(reversed(path.parts[1:])), 0
+    while names:
+        name = names.pop()
+        if name == "..":
+            folder = os.path.dirname(folder)
+            continue
+        yield folder, name
+        at = os.path.join(folder, name)
+        try:
+            target = Path(os.readlink(at))
+        except OSError:  # no link, or not there
+            if names and not os.path.isdir(at):
+                return
+            folder = at
+            continue
+        if (links := links + 1) > LINKS:
+            return
+        folder = "/" if target.is_absolute() else folder
+        names += reversed([part for part in target.parts if part != "/"])

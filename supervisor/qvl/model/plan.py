@@ -34,7 +34,7 @@ class PlanStep(msgspec.Struct, frozen=True):
     downtime_s: float | None = None
     """Expected seconds without this worker, from remembered start-ups; None where nothing is known or nothing stops."""
     requests: int | None = None
-    """Requests in flight that the step interrupts, running and queued; None where it interrupts none or nobody knows."""
+    """Requests in flight that the step interrupts, running and queued; None: it interrupts none, or nobody knows."""
     drain_s: float | None = None
     """Seconds that they get to finish; None with `requests`."""
 
