@@ -86,7 +86,8 @@ def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
 
 
 def test_it_listens_where_it_was_told_and_nowhere_else(daemon: Daemon) -> None:
-    """Side ports count on from the one that qvl chose, and all of them are the loopback's."""
+    """Side ports count on from the one that qvl chose, but for those that libraries leave to the kernel; all of them
+    are the loopback's."""
     pid = daemon.worker()["pid"]
     assert pid is not None
     environment = dict(
@@ -108,16 +109,18 @@ def test_it_listens_where_it_was_told_and_nowhere_else(daemon: Daemon) -> None:
             assert address == "0100007F", line
             listening.add(int(port, 16))
     assert daemon.port in listening
-    assert listening - {daemon.port} <= set(range(first, first + 16)), listening
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    by_kernel = {port for port in listening if low <= port <= high}
+    assert listening - {daemon.port} - by_kernel <= set(range(first, first + 16)), listening
 
 
 def test_what_it_compiles_outlives_a_run(daemon: Daemon) -> None:
     pid = daemon.worker()["pid"]
-    environment = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    assert any(word.startswith("VLLM_CACHE_ROOT=") and str(daemon.state) in word for word in environment)
-    assert any(
-        word.startswith("TMPDIR=") and str(daemon.state) not in word.removesuffix("/tmp") for word in environment
-    ) or (f"TMPDIR={daemon.state}/workers/chat-0/tmp" in environment)
+    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    (root,) = [word.partition("=")[2] for word in words if word.startswith("VLLM_CACHE_ROOT=")]
+    (temporary,) = [word.partition("=")[2] for word in words if word.startswith("TMPDIR=")]
+    assert Path(root).is_relative_to(daemon.state)
+    assert not Path(root).is_relative_to(temporary)
 
 
 def test_killed_with_its_engine_alive_it_is_back_by_itself(daemon: Daemon) -> None:

@@ -92,7 +92,7 @@ ENGINE: Final = Section(
             '"sglang": an interpreter that has it; "command": any command line; "simulated": ours, needs no GPU.',
             required=True,
         ),
-        "python": Field(_PATH, "The interpreter that has the engine installed; for kind sglang."),
+        "python": Field(_PATH, "The interpreter that has the engine installed; for kinds sglang and vllm."),
         "command": Field(
             Texts(), "The command line, for kind command; {port}, {host}, {gpus}, {model} and others are filled in."
         ),
