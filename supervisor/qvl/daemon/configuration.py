@@ -209,11 +209,8 @@ class Configuration:
             raise QvlError(ErrorCode.REFUSED, _lines(loaded), f"mend {path or self.path}, then plan again")
         prepared = self._prepare(loaded.config)
         if prepared.fleet.faults:
-            raise QvlError(
-                ErrorCode.REFUSED,
-                "\n".join(map(str, prepared.fleet.faults)),
-                f"mend {path or self.path}, then plan again",
-            )
+            faults = "\n".join(map(str, prepared.fleet.faults))
+            raise QvlError(ErrorCode.REFUSED, faults, f"mend {path or self.path}, then plan again")
         number = f"{prepared.plan.revision}-{next(self._numbers)}"
         named = await self.warned(msgspec.structs.replace(prepared.plan, id=number), prepared.fleet.workers)
         self._plans[number] = msgspec.structs.replace(prepared, plan=named, path=path)
