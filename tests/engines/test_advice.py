@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from qvl.engines.advice import advice_of
+from qvl.engines.advice import advice_of, worded
 from qvl.engines.catalog import drivers
 from qvl.engines.flags import Flag, FlagTable
 from qvl.engines.sglang_flags.retired import RETIRED
@@ -191,3 +191,12 @@ def test_each_driver_asks_what_it_has_installed(tmp_path: Path) -> None:
     }
     gone = msgspec.structs.replace(LAUNCH, engine=Engine("a", EngineKind.SGLANG, python="/no/such/python"))
     assert drivers()[EngineKind.SGLANG].advice(gone, Cause.BAD_ARGUMENTS, "error: unrecognized arguments: --x") is None
+
+
+def test_hints_name_flags_as_the_engine_that_ended_does() -> None:
+    hint = "lower mem-fraction-static or context-length, or give it a GPU that is free"
+    assert worded(hint, EngineKind.SGLANG) == hint
+    assert worded(hint, EngineKind.VLLM) == (
+        "lower gpu-memory-utilization or max-model-len, or give it a GPU that is free"
+    )
+    assert worded(None, EngineKind.VLLM) is None

@@ -25,6 +25,7 @@ from qvl.daemon.leftovers import sweep
 from qvl.daemon.orphan import Orphan
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Tree, Worker
+from qvl.engines.advice import worded
 from qvl.host.crashpoint import crash_point
 from qvl.model.worker import Cause, Exit, Process, Verdict, WorkerRecord
 from qvl.shim import proc
@@ -86,7 +87,9 @@ class Lifeline:
             advice = await asyncio.to_thread(
                 self._launcher.driver(launched).advice, launched, found.cause, found.evidence
             )
-        return msgspec.structs.replace(end, cause=found.cause, evidence=found.evidence, hint=advice or found.hint)
+        return msgspec.structs.replace(
+            end, cause=found.cause, evidence=found.evidence, hint=advice or worded(found.hint, launched.engine.kind)
+        )
 
     async def signal(self, worker: Worker, send: Callable[[Tree], Awaitable[None]]) -> None:
         """Do something to a worker's tree, as soon as there is a way to."""

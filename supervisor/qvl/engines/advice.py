@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from qvl.engines.flags import ArgFault, FlagTable, check_args
-from qvl.model.spec import Launch
+from qvl.model.spec import EngineKind, Launch
 from qvl.model.worker import Cause
 
 _UNKNOWN = re.compile(r"error: unrecognized arguments: (?P<words>.+)")
@@ -33,6 +33,25 @@ def advice_of(table: FlagTable | None, launch: Launch, cause: Cause, evidence: s
     if cause is Cause.MODEL_MISSING:
         return _of_model(launch, evidence)
     return None
+
+
+_OF_VLLM = {
+    "mem-fraction-static": "gpu-memory-utilization",
+    "context-length": "max-model-len",
+    "max-running-requests": "max-num-seqs",
+    "chunked-prefill-size": "max-num-batched-tokens",
+    "cuda-graph-max-bs": "max-cudagraph-capture-size",
+    "disable-cuda-graph": "enforce-eager",
+    "tp-size": "tensor-parallel-size",
+}
+_FLAG_OF_SGLANG = re.compile("|".join(rf"\b{name}\b" for name in _OF_VLLM))
+
+
+def worded(hint: str | None, kind: EngineKind) -> str | None:
+    """A hint of `core.classify`, which names flags as SGLang does, with the names of the engine that ended."""
+    if hint is None or kind is not EngineKind.VLLM:
+        return hint
+    return _FLAG_OF_SGLANG.sub(lambda found: _OF_VLLM[found[0]], hint)
 
 
 def _of_arguments(table: FlagTable | None, launch: Launch, evidence: str) -> str | None:
