@@ -52,6 +52,20 @@ def test_two_kinds_of_engines_serve_on_cards_and_ports_of_their_own(tmp_path: Pa
         assert (shown["metrics"]["running"], shown["metrics"]["queued"]) == (0, 0)
 
 
+def test_side_ports_of_two_workers_are_apart(tmp_path: Path) -> None:
+    """vLLM counts on from the one that it is given."""
+    with beside(tmp_path) as daemon:
+        daemon.edit(pool("other", gpus=[1, 2]))
+        daemon.start()
+        firsts = []
+        for name in ("other-0", "other-1"):
+            environ = Path(f"/proc/{daemon.ready(name)['pid']}/environ").read_text().split("\0")
+            (first,) = [int(word.partition("=")[2]) for word in environ if word.startswith("VLLM_PORT=")]
+            firsts.append(first)
+        assert abs(firsts[0] - firsts[1]) >= 16
+        assert all(20_000 <= first < 29_000 for first in firsts)
+
+
 def test_each_kind_is_held_to_the_flags_of_its_own_version(tmp_path: Path) -> None:
     with beside(tmp_path) as daemon:
         daemon.start()

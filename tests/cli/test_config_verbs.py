@@ -17,6 +17,7 @@ from qvl.model.gpu import Gpu, GpuHolder, GpuSample
 from qvl.model.plan import Plan
 from qvl.model.spec import Engine, EngineKind
 
+from tests.blackbox import vllm_standin
 from tests.cli.run import Qvlctl
 from tests.fakes import FakeControl, Served
 from tests.models import model
@@ -261,6 +262,9 @@ def test_engines_that_are_there_and_that_are_not(tmp_path: Path) -> None:
     assert state(checkup.engine_there(engine(EngineKind.COMMAND, command=("/bin/sh", "-c", ":")))) == "ok"
     assert state(checkup.engine_there(engine(EngineKind.COMMAND, command=("/no/such/program",)))) == "fail"
     assert state(checkup.engine_there(engine(EngineKind.VLLM, python="/no/such/python"))) == "fail"
+    python = str(vllm_standin.environment(tmp_path / "vllm"))
+    (found,) = checkup.engine_there(engine(EngineKind.VLLM, python=python))
+    assert (found.state, found.message) == ("ok", f"vLLM 0.32.0 in {python}")
     assert state(checkup.engine_there(engine(EngineKind.SGLANG, python=str(tmp_path / "python")))) == "fail"
 
 
