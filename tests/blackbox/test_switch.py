@@ -251,13 +251,19 @@ def test_a_switch_that_the_daemon_does_not_survive(tmp_path: Path) -> None:
     """What wasn't committed never was: the new daemon runs what the last commit says."""
     with Daemon(tmp_path, profile("slow", sim_load_seconds=30)) as daemon:
         daemon.start().ready()
-        daemon.client.switch("chat", "slow")
+        seq = daemon.client.switch("chat", "slow")["seq"]
         daemon.until(lambda w: w["phase"] == "starting" and w["pid"], "under way")
         daemon.kill()
         daemon.start()
         worker = daemon.ready()
         assert worker["profile"] == "standard"
         assert daemon.pool()["override"] is None
+        sentence = "went back to profile standard: the daemon ended before the switch to slow was through"
+        assert outcome(daemon, seq) == sentence
+        daemon.kill()
+        daemon.start()
+        daemon.ready()
+        assert outcomes(daemon, seq) == ["rolled-back"]  # said once
 
 
 def test_a_switch_to_what_runs_changes_nothing(tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ from qvl.model.status import SwitchStatus, when
 EVERY_POOL = "*"
 """The key of a change that may concern any pool."""
 
-PULSE = 1.0
-"""Seconds between looks at how far the worker is that a transaction waits for."""
-
 
 class Changes:
     """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
@@ -126,20 +123,13 @@ class Changes:
         return self._run(key, transaction)
 
     async def _run(self, key: str, transaction: Transaction) -> str | None:
-        pulse = asyncio.create_task(self._pulse(), name=f"{key}/pulse")
         try:
             return await transaction.run()
         finally:
-            pulse.cancel()
             del self._running[key], self._status[key]
             self._generation.pop(key, None)
             if not self._running:
                 self.idle.set()
-            self._tell()
-
-    async def _pulse(self) -> None:
-        while True:
-            await asyncio.sleep(PULSE)
             self._tell()
 
     def _publish(self, key: str, status: SwitchStatus) -> None:

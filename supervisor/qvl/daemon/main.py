@@ -183,10 +183,11 @@ class Daemon:
             switches.add(task)
             task.add_done_callback(switches.discard)
 
+        switching = Switching(configuration, changes, journal)
         control = DaemonControl(
             supervisor,
             configuration,
-            Switching(configuration, changes, journal),
+            switching,
             changes,
             journal,
             launcher,
@@ -214,6 +215,7 @@ class Daemon:
         server_task = group.create_task(server.serve(answering.set))
         await answering.wait()
         journal.publish("daemon", f"qvl-supervisor started with pid {os.getpid()}")
+        switching.tell_cut_off()
         self._notifier.ready(control.headline())
         background = [
             group.create_task(configuration.applier()),

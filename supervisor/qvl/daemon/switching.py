@@ -37,22 +37,43 @@ class Switching:
         self._journal.publish("switch", f"switching to profile {target}", pool=pool, data={"to": target})
         return prepared.plan, self._finish(change, pool, target)
 
+    def tell_cut_off(self) -> None:
+        """Say how the switches ended of which an earlier daemon told the beginning and no end: it died meanwhile, and what
+        it had committed holds."""
+        last: dict[str, dict[str, object]] = {}
+        for event in self._journal.since(0):
+            if event.kind == "switch" and event.pool is not None and event.data is not None:
+                last[event.pool] = event.data
+        for pool, data in last.items():
+            if "outcome" in data or pool not in self._configuration.pools:
+                continue
+            target, now = data.get("to"), self._configuration.pools[pool].profile
+            if target == now:
+                self._tell_done(pool, now)
+            else:
+                self._tell_back(pool, target, f"the daemon ended before the switch to {target} was through")
+
+    def _tell_done(self, pool: str, target: str) -> None:
+        data: dict[str, object] = {"to": target, "outcome": "done"}
+        self._journal.publish("switch", f"switched to profile {target}", pool=pool, data=data)
+
+    def _tell_back(self, pool: str, target: object, why: str) -> None:
+        back = self._configuration.pools[pool].profile
+        self._journal.publish(
+            "switch",
+            f"went back to profile {back}: {why}",
+            pool=pool,
+            severity=Severity.ERROR,
+            data={"to": target, "back": back, "why": why, "outcome": "rolled-back"},
+        )
+
     async def _finish(self, change: Awaitable[str | None], pool: str, target: str) -> None:
         """Run the transaction to its end: the override is committed, or everything is as it was."""
         wrong = await change
         if wrong is None:
-            self._journal.publish(
-                "switch", f"switched to profile {target}", pool=pool, data={"to": target, "outcome": "done"}
-            )
-            return
-        back = self._configuration.pools[pool].profile
-        self._journal.publish(
-            "switch",
-            f"went back to profile {back}: {wrong}",
-            pool=pool,
-            severity=Severity.ERROR,
-            data={"to": target, "back": back, "why": wrong, "outcome": "rolled-back"},
-        )
+            self._tell_done(pool, target)
+        else:
+            self._tell_back(pool, target, wrong)
 
     def _prepare(self, pool: str, profile: str | None) -> tuple[Prepared, Override | None, str]:
         config = self._configuration.applied
