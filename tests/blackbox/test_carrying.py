@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.blackbox.harness import Daemon, Table, args, pool
-from tests.models import TEXT, model, names, shard
+from tests.models import model, names, shard
 from tests.support import wait_until
 
 GIB = 1 << 30
@@ -121,29 +121,16 @@ def test_a_cache_that_is_too_small_is_a_warning_once_for_each_start(tmp_path: Pa
 def test_who_is_on_a_card_is_in_the_plan(tmp_path: Path) -> None:
     settings: Table = {"supervisor": {"auto_apply": False}}
     with Daemon(tmp_path, settings) as daemon:
-        daemon.start().ready()
         hold = daemon.state / "simulated-gpus" / "gpu1.hold.json"
+        hold.parent.mkdir(parents=True, mode=0o700)
         hold.write_text(json.dumps({"pid": os.getpid(), "memory": 30 * GIB, "command": "training"}))
+        daemon.start().ready()
         daemon.edit(pool(gpus=[0, 1, 9]))
-        wait_until(lambda: len(warnings(daemon)) == 2, 15, "the cards are read")
         first, second = warnings(daemon)
         assert "GPU 1 is held by pid" in first["message"]
         assert "training" in first["message"]
         assert "GPU 9" in second["message"]
         assert daemon.worker()["ready"]
-
-
-def test_a_model_that_is_nonsense_is_the_engine_s_business(tmp_path: Path) -> None:
-    path = model(tmp_path / "model", GIB, config={**TEXT, "num_hidden_layers": "many", "layer_types": {"a": 1}})
-    with Daemon(tmp_path, profile(path)) as daemon:
-        daemon.start().ready()
-
-
-def test_the_simulated_engine_needs_no_model(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with Daemon(tmp_path, profile(tmp_path / "empty")) as daemon:
-        daemon.start().ready()
-        assert events(daemon) == []
 
 
 INTERPRETER = """\
@@ -169,7 +156,6 @@ def test_a_mount_that_hangs_keeps_nobody(tmp_path: Path) -> None:
     with Daemon(tmp_path, engine) as daemon:
         daemon.start().ready()
         daemon.edit({"pools": {"chat": {"profile": "real"}}})
-        for _ in range(2):  # the second one doesn't ask again what hangs already
-            (warning,) = warnings(daemon)
-            assert "did not answer" in warning["message"]
-            assert daemon.worker()["ready"]
+        (warning,) = warnings(daemon)
+        assert "did not answer" in warning["message"]
+        assert daemon.worker()["ready"]

@@ -7,6 +7,8 @@ published, named where they are used. The configurations hold the keys that the 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from qvl.core.capacity import (
     CONTEXT_MEMORY,
     GIB,
@@ -384,3 +386,23 @@ def test_drafts_by_each_name() -> None:
 def test_vision() -> None:
     assert has_vision(QWEN3_VL_8B)
     assert not has_vision(LLAMA_31_8B)
+
+
+# ---- anything may stand in a config.json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [*LLAMA_31_8B, "text_config", "head_dim", "v_head_dim", "layer_types", "quantization_config", "vision_config"]
+)
+
+
+@given(config=st.dictionaries(KEYS, JSON, max_size=8), whole=st.booleans())
+def test_no_config_is_the_end(config: dict[str, Any], whole: bool) -> None:
+    asked = wish(mem_fraction_static=0.5, context_length=32768, quantization="fp8")
+    config = {**LLAMA_31_8B, **config} if whole else config
+    concerns(found(config, VL_8B_BYTES, [H100], asked), asked)
+    has_vision(config)

@@ -2,10 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from qvl.core.capacity import GIB, Room
 from qvl.host.carrying import Concern, Look, disk, environment_of, look, shared_memory
 from qvl.model.spec import ArgValue, Engine, EngineKind, Launch
@@ -180,37 +177,6 @@ def test_disks(tmp_path: Path) -> None:
     assert full is not None
     assert "0 MiB free" in full.message
     assert not full.error
-
-
-# ---- anything may stand in a config.json
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-KEYS = st.sampled_from(
-    [
-        *TEXT,
-        "text_config",
-        "head_dim",
-        "v_head_dim",
-        "layer_types",
-        "quantization_config",
-        "torch_dtype",
-        "vision_config",
-    ]
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
-@given(config=st.dictionaries(KEYS, JSON, max_size=8), whole=st.booleans())
-def test_no_config_is_the_end(tmp_path: Path, config: dict[str, Any], whole: bool) -> None:
-    path = tmp_path / "m"
-    if not path.exists():
-        model(path, 16 * GIB)
-    model(path, 16 * GIB, config={**TEXT, **config} if whole else config)
-    seen(launch(path, mem_fraction_static=0.5, context_length=32768), CARD)
 
 
 def test_the_type_of_weights_decides_what_they_take(tmp_path: Path) -> None:

@@ -142,6 +142,10 @@ def test_other_forms_of_models(tmp_path: Path) -> None:
     assert survey(str(packed / "m-Q4.gguf")).stored == {"": 4000}
     (packed / "m-Q4.gguf").write_bytes(b"")
     assert flaws(packed / "m-Q4.gguf") == {"m-Q4.gguf": "is empty"}
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "model_index.json").write_text("{}")
+    assert flaws(parts) == {}
     mistral = tmp_path / "mistral"
     mistral.mkdir()
     (mistral / "params.json").write_text("{}")

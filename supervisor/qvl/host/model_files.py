@@ -17,7 +17,9 @@ import msgspec
 T = TypeVar("T")
 
 CONFIG = "config.json"
-_OTHER_CONFIGS = ("params.json", "model_index.json")
+DIFFUSION = "model_index.json"
+"""Of a model whose weights lie in directories of its parts."""
+_OTHER_CONFIGS = ("params.json", DIFFUSION)
 """Mistral's own form, and that of diffusion models."""
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _TOKENIZERS = ("tokenizer", "tokenization_", "vocab.", "tekken.json", "spiece.model", "sentencepiece", "qwen.tiktoken")
@@ -116,7 +118,7 @@ def _look(path: str, sizes: Mapping[str, int]) -> Survey:
         for element, size in types.items():
             stored[element] = stored.get(element, 0) + size
     flaws += unsure
-    if not names and not unsure:
+    if not names and not unsure and DIFFUSION not in sizes:
         flaws.append(Flaw(os.path.join(glob.escape(path), "*.safetensors"), "are missing: no file of weights is there"))
     tokenizer = any(name.startswith(_TOKENIZERS) or name.endswith((".tiktoken", ".gguf")) for name in sizes)
     return Survey(path, True, config, stored, tuple(flaws), len(names), tokenizer)
