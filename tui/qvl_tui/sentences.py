@@ -113,7 +113,9 @@ def verdict(store: Store, now: datetime | None) -> Verdict:
     """The fleet in one sentence: the worst that is wrong, or that nothing is."""
     if store.supervisor is None:
         return Verdict("◌", Tone.MUTED, "waiting for the daemon's first word")
-    troubled = troubles(store.workers.values())
+    fronts = [pool.gateway for pool in store.pools if pool.gateway]  # one that only waits for its workers is no news
+    broken = [front for front in fronts if front.phase in (Phase.FAILED, Phase.BACKOFF)]
+    troubled = troubles([*broken, *store.workers.values()])
     if troubled:
         return _about(troubled[0], len(troubled) - 1, now)
     config = store.supervisor.config

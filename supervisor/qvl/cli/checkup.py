@@ -17,6 +17,7 @@ from qvl.cli.units import GIB, count, gibibytes
 from qvl.config.fleet import Fleet, fleet
 from qvl.config.paths import Paths, check_socket_path
 from qvl.config.settings import Config, Supervisor
+from qvl.engines.router import RouterDriver
 from qvl.gpus.simulated import MEMORY_TOTAL
 from qvl.host.carrying import DISK_SMALLEST, SHM, Concern, Room, environment_of, existing, free_bytes, look
 from qvl.host.carrying import shared_memory as host_shared_memory
@@ -52,6 +53,7 @@ def checkup(context: Context) -> list[Finding]:
         found += [Finding("config", "fail", str(fault), "mend the file: qvlctl edit") for fault in planned.faults]
         found += holders(samples, running=running)
         found += [finding for engine in used_engines(config) for finding in engine_there(engine)]
+        found += gateway_there(planned, paths)
         found += carrying(config, planned, cards, free_memory(samples, running=running))
         found += groups(config.supervisor)
         found += [] if running else ports(planned)
@@ -156,6 +158,17 @@ def engine_there(engine: Engine) -> list[Finding]:
         mend = f"install {title} there: {install}; or mend engines.{engine.name}.python"
         return [Finding(name, "fail", str(missing), mend)]
     return [Finding(name, "ok", f"{title} {installed.version} in {engine.python}")]
+
+
+def gateway_there(planned: Fleet, paths: Paths) -> list[Finding]:
+    """The router that pools with a gateway need."""
+    fronts = [pool.gateway for pool in planned.pools if pool.gateway is not None]
+    if not fronts:
+        return []
+    driver = RouterDriver(paths.state_dir / "gateway")
+    if (refusal := driver.preflight(fronts[0].launch)) is not None:
+        return [Finding("gateway", "fail", refusal.message, refusal.hint)]
+    return [Finding("gateway", "ok", f"sglang-router {driver.version(fronts[0].launch) or 'of unknown version'}")]
 
 
 def carrying(config: Config, planned: Fleet, cards: Sequence[Gpu] | None, free: Mapping[int, int]) -> list[Finding]:
