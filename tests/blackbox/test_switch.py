@@ -28,7 +28,7 @@ def outcome(daemon: Daemon, since: int) -> str:
     """How the switch after event `since` ended: its last event's sentence."""
 
     def ended() -> str | None:
-        events = [e for e in daemon.events(since) if e["kind"] == "switch" and (e["data"] or {}).get("outcome")]
+        events = [e for e in daemon.events(since) if e["kind"] == "switch" and (e.get("data") or {}).get("outcome")]
         return str(events[-1]["message"]) if events else None
 
     return wait_until(ended, 20, "the end of the switch") or ""
@@ -109,7 +109,11 @@ def seen_while(daemon: Daemon, over: Callable[[], object]) -> list[SwitchDoc]:
 
 
 def outcomes(daemon: Daemon, since: int) -> list[object]:
-    return [e["data"]["outcome"] for e in daemon.events(since) if e["kind"] == "switch" and "outcome" in e["data"]]
+    return [
+        e["data"]["outcome"]
+        for e in daemon.events(since)
+        if e["kind"] == "switch" and "outcome" in (e.get("data") or {})
+    ]
 
 
 def test_how_far_it_is_shows_in_status_and_events(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_how_far_it_is_shows_in_status_and_events(tmp_path: Path) -> None:
         assert len({one for one in told if 0 < one < 50}) >= 2, told  # while the first one starts
         assert max(told) <= 99
         assert {switch["why"] for switch in seen} == {None}
-        events = [e for e in daemon.events(seq) if e["kind"] == "switch" and "step" in (e["data"] or {})]
+        events = [e for e in daemon.events(seq) if e["kind"] == "switch" and "step" in (e.get("data") or {})]
         assert [(e["worker"], e["data"]["step"], e["data"]["done"]) for e in events] == [
             ("chat-0", "restarting", 0),
             ("chat-0", "smoke test", 0),
@@ -153,7 +157,7 @@ def test_the_way_back_is_counted_anew_and_says_why(tmp_path: Path) -> None:
         assert {switch["step"] for switch in back} == {"rolling back"}
         assert {(switch["worker"], switch["total"]) for switch in back} <= {(None, 1), ("chat-0", 1)}
         assert "out-of-gpu-memory" in str(back[0]["why"])
-        first = next(e for e in daemon.events(seq) if (e["data"] or {}).get("step") == "rolling back")
+        first = next(e for e in daemon.events(seq) if (e.get("data") or {}).get("step") == "rolling back")
         assert first["message"].startswith("rolling back: chat-0 did not get ready: out-of-gpu-memory")
         assert (first["severity"], first["data"]["percent"], first["data"]["total"]) == ("warning", 0, 1)
 
