@@ -284,14 +284,19 @@ def test_slow_down_slows_each_step(engine: Engine) -> None:
     assert engine.post("/slow_down", {"forward_sleep_time": None}).status == 200
 
 
-def test_the_log_level_is_live(engine: Engine) -> None:
+def test_the_log_level_is_live_but_for_access_lines(engine: Engine) -> None:
     assert engine.post("/configure_logging", {"log_level": "error"}).status == 200
-    before = (engine.log, engine.access_log)
+    before, seen = engine.log, engine.access_log
     assert engine.chat(max_tokens=3).status == 200
-    assert (engine.log, engine.access_log) == before
+    assert engine.log == before
+    assert engine.access_log.count("POST /v1/chat/completions") == seen.count("POST /v1/chat/completions") + 1
+    assert engine.post("/configure_logging", {"log_level": "chatty"}).status == 500
+    assert "ValueError: Unknown level: 'CHATTY'" in engine.log.removeprefix(before)
+    before = engine.log
     assert engine.post("/configure_logging", {"log_level": "info"}).status == 200
     assert engine.chat(max_tokens=3).status == 200
-    assert engine.log != before[0]
+    assert "Config logging: obj=ConfigureLoggingReq(log_level='info')" in engine.log
+    assert engine.log.count("Prefill batch") > before.count("Prefill batch")
 
 
 def test_flush_cache_refuses_while_busy(engine: Engine) -> None:

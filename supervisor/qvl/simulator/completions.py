@@ -30,6 +30,7 @@ class Prompt:
 
     def __init__(self, text: str, images: int, chat: bool) -> None:
         self.key = zlib.crc32(text.encode("utf-8", "replace"))
+        self.text = text
         self.images = images
         self.tokens = max(1, (len(text.encode("utf-8", "replace")) + 3) // 4)
         self.tokens += images * _IMAGE_TOKENS + (_TEMPLATE_TOKENS if chat else 0)
@@ -66,6 +67,7 @@ async def chat(server: "Server", http: HttpRequest) -> HttpResponse:
     text = "\n".join(texts)
     prompt = Prompt(text, images, chat=True)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    server.requests.openai(body)
     return await _respond(server, http, body, prompt, limit, "chat")
 
 
@@ -74,6 +76,7 @@ async def complete(server: "Server", http: HttpRequest) -> HttpResponse:
     if "prompt" not in body:
         return _error("prompt: Field required", 400)
     prompt = Prompt(str(body["prompt"]), 0, chat=False)
+    server.requests.openai(body)
     return await _respond(server, http, body, prompt, body.get("max_tokens", 16), "text")
 
 
@@ -112,6 +115,8 @@ async def _respond(
     most = server.settings.number("max_queued_requests")
     if most and len(server.scheduler.waiting) >= most:
         return _error("The request queue is full.", 503)
+    if (adapter := body.get("lora_path")) and (wrong := server.adapters.use(str(adapter))) is not None:
+        return answer({"error": {"message": wrong}}, 400)
     natural = prompt.natural_length()
     limit = min(asked or natural, room) if body.get("ignore_eos") else min(asked or natural, natural, room)
     streaming = bool(body.get("stream"))
@@ -120,12 +125,15 @@ async def _respond(
     request.reason = "stop" if limit == natural and not body.get("ignore_eos") else "length"
     server.generate(request)
     reply = _Reply(request, prompt, str(body.get("model") or server.settings.text("served_model_name")), shape)
+    reply.adapter = adapter
+    server.requests.received(rid, reply.asked())
     if streaming:
         options = body.get("stream_options")
         usage = isinstance(options, dict) and bool(options.get("include_usage"))
         return HttpResponse(200, _stream(server, http, request, reply, usage), "text/event-stream; charset=utf-8")
     while request.finish is None:
         await _changed(server, http, request)
+    server.requests.finished(rid, reply.asked(), reply.out())
     return answer(reply.whole())
 
 
@@ -140,6 +148,7 @@ async def _stream(
                 continue
             begin, sent = sent, request.produced
             yield _event(reply.part(begin, sent))
+        server.requests.finished(request.rid, reply.asked(), reply.out())
         yield _event(reply.last())
         if usage and reply.shape != "generate":
             yield _event({**reply.head(chunk=True), "choices": [], "usage": reply.usage()})
@@ -162,6 +171,8 @@ class _Reply:
 
     def __init__(self, request: Request, prompt: Prompt, model: str, shape: str) -> None:
         self.shape = shape
+        self.adapter: object = None
+        """The name of a LoRA adapter."""
         self._request = request
         self._prompt = prompt
         self._model = model
@@ -175,6 +186,20 @@ class _Reply:
             "created": self._created,
             "model": self._model,
         }
+
+    def asked(self) -> dict[str, object]:
+        """As the log of requests shows it."""
+        request = self._request
+        return {
+            "rid": request.rid,
+            "text": self._prompt.text,
+            "sampling_params": {"max_new_tokens": request.limit},
+            "stream": request.streaming,
+            "lora_path": self.adapter,
+        }
+
+    def out(self) -> dict[str, object]:
+        return self._generated(self._prompt.words(0, self._request.produced))
 
     def usage(self) -> dict[str, object]:
         request = self._request

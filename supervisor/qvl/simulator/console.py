@@ -11,23 +11,33 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class Console:
-    def __init__(self, level: str = "info", access_excluded: tuple[str, ...] = ()) -> None:
+    """`http_level` is that of the access lines. Nothing changes it: uvicorn's loggers are its own."""
+
+    def __init__(self, level: str = "info", http_level: str = "", access_excluded: tuple[str, ...] = ()) -> None:
         self._level = _LEVELS.get(level.lower(), 20)
+        self._http_level = _LEVELS.get(http_level.lower(), self._level)
         self._excluded = access_excluded
 
     def set_level(self, level: str) -> None:
-        self._level = _LEVELS.get(level.lower(), self._level)
+        """Raises ValueError, with the words of Python's logging."""
+        if level.lower() not in _LEVELS:
+            raise ValueError(f"Unknown level: {level.upper()!r}")
+        self._level = _LEVELS[level.lower()]
 
     def log(self, message: str, level: str = "info") -> None:
         if _LEVELS[level] >= self._level:
             self.raw(f"[{_now()}] {message}\n")
+
+    def output(self, message: str) -> None:
+        """A line of a logger that writes to stdout at any level."""
+        _write(1, f"[{_now()}] {message}\n")
 
     def raw(self, text: str) -> None:
         """Text without the time stamp: warnings, bars and tracebacks."""
         _write(2, text)
 
     def access(self, client: str, method: str, target: str, status: int, phrase: str) -> None:
-        if not target.startswith(self._excluded) and self._level <= _LEVELS["info"]:
+        if not target.startswith(self._excluded) and self._http_level <= _LEVELS["info"]:
             _write(1, f'[{_now()}] INFO:     {client} - "{method} {target} HTTP/1.1" {status} {phrase}\n')
 
 

@@ -54,6 +54,13 @@ def _died(code: int) -> tuple[str, ...]:
     )
 
 
+def adapter_failure(error: str) -> Failure:
+    """An adapter of the command line that can't be loaded."""
+    return Failure(
+        "weights", _scheduler("lora/lora_manager.py", 611, "init_lora_adapters", f"RuntimeError: {error}"), -9
+    )
+
+
 FAILURES: dict[str, Failure] = {
     "bad-arguments": Failure("arguments", ("!sglang serve: error: unrecognized arguments: --no-such-flag 1",), 2),
     "model-missing": Failure(

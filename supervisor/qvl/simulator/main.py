@@ -20,7 +20,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the web server runs there is no orderly way out
     signal.signal(signal.SIGTERM, signal.SIG_IGN if settings.ignore_sigterm else signal.SIG_DFL)
     excluded = settings.server_args["uvicorn_access_log_exclude_prefixes"]
-    console = Console(settings.text("log_level"), tuple(excluded) if isinstance(excluded, list) else ())
+    quiet = tuple(excluded) if isinstance(excluded, list) else ()
+    console = Console(settings.text("log_level"), settings.text("log_level_http"), quiet)
     if settings.fail:
         _refuse(settings, console)
     console.log("Attention backend not specified. Use fa3 backend by default.")

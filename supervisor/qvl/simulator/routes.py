@@ -6,7 +6,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from qvl.simulator import completions
@@ -27,6 +27,8 @@ _ADMIN = frozenset(
         "/resume_memory_occupation",
         "/slow_down",
         "/configure_logging",
+        "/load_lora_adapter",
+        "/unload_lora_adapter",
     }
 )
 
@@ -63,6 +65,8 @@ class Routes:
             "/resume_memory_occupation": (both, self._resume),
             "/slow_down": (both, self._slow_down),
             "/configure_logging": (both, self._configure_logging),
+            "/load_lora_adapter": (("POST",), self._load_adapter),
+            "/unload_lora_adapter": (("POST",), self._unload_adapter),
         }
         if self._settings.on("enable_metrics"):
             self._table["/metrics"] = (("GET",), self._metrics)
@@ -156,16 +160,10 @@ class Routes:
 
     async def _models(self, http: HttpRequest) -> HttpResponse:
         name = self._settings.text("served_model_name")
-        card = {
-            "id": name,
-            "object": "model",
-            "created": int(time.time()),
-            "owned_by": "sglang",
-            "root": name,
-            "parent": None,
-            "max_model_len": self._server.context_length,
-        }
-        return answer({"object": "list", "data": [card]})
+        common = {"object": "model", "created": int(time.time()), "owned_by": "sglang"}
+        card = {"id": name, "root": name, "parent": None, "max_model_len": self._server.context_length}
+        cards = [card, *self._server.adapters.cards(name)]
+        return answer({"object": "list", "data": [{**common, **found} for found in cards]})
 
     async def _loads(self, http: HttpRequest) -> HttpResponse:
         scheduler, card = self._server.scheduler, self._server.card
@@ -282,10 +280,32 @@ class Routes:
         return HttpResponse(200)
 
     async def _configure_logging(self, http: HttpRequest) -> HttpResponse:
-        level = completions.read_object(http.body).get("log_level")
-        if isinstance(level, str):
-            self._server.console.set_level(level)
+        body = completions.read_object(http.body)
+        console = self._server.console
+        try:
+            self._server.requests.configure(body)
+            if isinstance(level := body.get("log_level"), str):
+                console.set_level(level)
+        except ValueError as error:
+            console.log("ERROR:    Exception in ASGI application", "error")
+            console.raw(f"Traceback (most recent call last):\nValueError: {error}\n")
+            return HttpResponse(500, b"Internal Server Error", "text/plain; charset=utf-8")
+        console.log(f"Config logging: obj=ConfigureLoggingReq({', '.join(f'{k}={v!r}' for k, v in body.items())})")
         return HttpResponse(200)
+
+    async def _load_adapter(self, http: HttpRequest) -> HttpResponse:
+        body = completions.read_object(http.body)
+        return answer(*self._server.adapters.load(_word(body, "lora_name"), _word(body, "lora_path")))
+
+    async def _unload_adapter(self, http: HttpRequest) -> HttpResponse:
+        return answer(*self._server.adapters.unload(_word(completions.read_object(http.body), "lora_name")))
+
+
+def _word(body: Mapping[str, object], field: str) -> str:
+    """Raises BadBody."""
+    if not isinstance(value := body.get(field), str):
+        raise completions.BadBody(f"Object missing required field `{field}`")
+    return value
 
 
 def _tags(http: HttpRequest) -> list[str]:

@@ -12,12 +12,14 @@ import time
 from collections.abc import Coroutine, Iterable
 
 from qvl.simulator import startup
+from qvl.simulator.adapters import Adapters
 from qvl.simulator.arguments import Settings
 from qvl.simulator.console import Console
 from qvl.simulator.ends import Ends
 from qvl.simulator.gpu import Card
 from qvl.simulator.metrics import Metrics
 from qvl.simulator.processes import Child
+from qvl.simulator.request_log import RequestLog
 from qvl.simulator.routes import Routes
 from qvl.simulator.scheduler import Request, Scheduler
 from qvl.simulator.web import HttpServer
@@ -50,6 +52,8 @@ class Server:
             int(settings.number("tp_size", 1)),
             bool(settings.text("speculative_draft_model_path")),
         )
+        self.adapters = Adapters(settings, console.log)
+        self.requests = RequestLog(settings, console)
         self.metrics = Metrics(settings.text("served_model_name"))
         self.scheduler = Scheduler(settings, console, self.metrics, self._on_load)
         routes = Routes(self)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qvl.simulator.console import bar, shards
-from qvl.simulator.failures import FAILURES, Failure
+from qvl.simulator.failures import FAILURES, Failure, adapter_failure
 from qvl.simulator.scheduler import Request
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class _Start:
             card.load("weights", done / _SHARDS)
             await self._until(_between(_IMPORTED, _WEIGHTS_LOADED, (done + 1) / (_SHARDS + 1)))
         self._log_weights("Qwen3VLForConditionalGeneration", time.monotonic() - begun, card.weights, 0)
+        if (wrong := self._server.adapters.start()) is not None:
+            self._server.ends.fail(adapter_failure(wrong))
         if card.draft:
             self._log(f"Load weight begin. avail mem={card.available - card.weights:.2f} GB")
             self._log_weights("LlamaForCausalLMEagle3", 0.01, card.draft, card.weights)
