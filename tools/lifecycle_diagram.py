@@ -23,6 +23,8 @@ from qvl.core.inputs import (
     HoldAsked,
     Input,
     Instant,
+    LiveBegun,
+    LiveDone,
     Mended,
     Progressed,
     Respecified,
@@ -86,6 +88,8 @@ WORDS: dict[type[Input], str] = {
     BecameReady: "ready",
     BecameUnready: "unready",
     Condemned: "condemned",
+    LiveBegun: "live change",
+    LiveDone: "live change done",
     Drained: "drained",
     RootEnded: "root ended",
     Ended: "ended",
@@ -128,6 +132,8 @@ def inputs(generation: int) -> Iterator[Input]:
     yield Progressed(generation, Progress("weights", 40))
     yield from (BecameReady(generation), BecameUnready(generation, "no answer"), Drained(generation))
     yield from (Condemned(generation, Verdict(Cause.HANG, "no progress"), gently=gently) for gently in (False, True))
+    yield from (LiveBegun(generation, LAUNCH), LiveBegun(generation, LAUNCH, trial=True))
+    yield LiveDone(generation, LAUNCH, "standard")
     yield RootEnded(generation)
     for cause, code in ENDS:
         yield Ended(generation, Exit(NOW.wall, cause, code, evidence="its last words"))
@@ -160,6 +166,7 @@ def _key(record: WorkerRecord) -> Key:
         record.final,
         record.verdict is not None,
         record.process is not None,
+        record.live is not None and len(record.live.tried),
         record.deadline.kind if record.deadline else None,
         min(record.streak, 2),
         min(len(record.ends), 2),

@@ -22,6 +22,8 @@ from qvl.core.inputs import (
     Input,
     Instant,
     Kill,
+    LiveBegun,
+    LiveDone,
     Mended,
     Progressed,
     Respecified,
@@ -40,6 +42,7 @@ from qvl.core.resume import resume
 from qvl.model.spec import (
     EngineKind,
     HealthPolicy,
+    Launch,
     Policy,
     RestartMode,
     RestartPolicy,
@@ -60,6 +63,7 @@ from qvl.model.worker import (
 from tests.core.life import HANG, LAUNCH, LOST, POLICY, PROCESS, T, exit_of, spec
 from tools.lifecycle_diagram import PAGE, inputs, reachable, render
 
+OTHER = msgspec.structs.replace(LAUNCH, args={"log-requests": True})
 ASKED = (StartAsked, RestartAsked, Mended, StopAsked)
 
 
@@ -104,6 +108,7 @@ def check(before: WorkerRecord, event: Input, after: WorkerRecord, effects: tupl
     assert after.ready <= (after.phase is Phase.RUNNING)
     assert (after.progress is not None) <= (after.phase is Phase.STARTING)
     assert (after.process is not None) <= after.phase.has_process
+    assert (after.live is not None) <= (after.process is not None)
     assert (after.verdict is not None) <= (after.phase in (Phase.DRAINING, Phase.STOPPING))
     assert after.asked <= (after.phase in (Phase.DRAINING, Phase.STOPPING))
     assert after.final <= (after.phase is Phase.STOPPED)
@@ -246,6 +251,16 @@ class AnyLife(RuleBasedStateMachine):
     @rule()
     def its_shim_is_lost(self) -> None:
         self.tell(Condemned(max(self.living), LOST, gently=True))
+
+    @precondition(lambda self: self.living)
+    @rule(trial=st.booleans())
+    def it_is_about_to_be_changed(self, trial: bool) -> None:
+        self.tell(LiveBegun(max(self.living), OTHER, trial))
+
+    @precondition(lambda self: self.living)
+    @rule(launch=st.sampled_from([LAUNCH, OTHER]))
+    def it_has_been_changed(self, launch: Launch) -> None:
+        self.tell(LiveDone(max(self.living), launch, "standard"))
 
     @precondition(lambda self: self.living)
     @rule()

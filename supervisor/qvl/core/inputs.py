@@ -111,6 +111,24 @@ class Condemned:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveBegun:
+    """Its process is about to be changed to `launch`, without another start. `trial`: under a transaction."""
+
+    generation: int
+    launch: Launch
+    trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDone:
+    """Its process runs `launch` now."""
+
+    generation: int
+    launch: Launch
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     generation: int
 
@@ -150,6 +168,8 @@ Input = (
     | BecameReady
     | BecameUnready
     | Condemned
+    | LiveBegun
+    | LiveDone
     | Drained
     | RootEnded
     | Ended

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from qvl.core import live
 from qvl.core.inputs import (
     BecameReady,
     BecameUnready,
@@ -36,6 +37,8 @@ from qvl.core.inputs import (
     Input,
     Instant,
     Kill,
+    LiveBegun,
+    LiveDone,
     Mended,
     Progressed,
     Quarantine,
@@ -115,6 +118,10 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
         case Condemned(verdict=verdict, gently=gently):
             if record.phase in (Phase.STARTING, Phase.RUNNING, Phase.PARKED):
                 return _condemn(record, spec.policy, verdict, now, gently=gently)
+        case LiveBegun(launch=launch, trial=trial):
+            return Step(live.begun(record, launch, trial=trial))
+        case LiveDone(launch=launch, profile=profile):
+            return Step(live.done(record, launch, profile))
         case Drained():
             if record.phase is Phase.DRAINING:
                 return _terminate(record, spec.policy, now)
@@ -130,8 +137,9 @@ def step(record: WorkerRecord, spec: WorkerSpec, event: Input, now: Instant) -> 
 def _is_stale(record: WorkerRecord, event: Input) -> bool:
     match event:
         case (
-            Spawned() | Progressed() | BecameReady() | BecameUnready() | Condemned() | Drained() | RootEnded() | Ended()
-        ):
+            Spawned() | Progressed() | BecameReady() | BecameUnready() | Condemned() | LiveBegun() | LiveDone()
+            | Drained() | RootEnded() | Ended()
+        ):  # fmt: skip
             return event.generation != record.generation or not record.phase.has_process
         case DeadlinePassed(kind=kind):
             return record.deadline is None or record.deadline.kind is not kind
@@ -255,6 +263,7 @@ def _gate_opened(record: WorkerRecord, spec: WorkerSpec, now: Instant) -> Step:
         generation=record.generation + 1,
         process=None,
         launched=spec.launch,
+        live=None,
         profile=spec.profile,
         served=False,
         progress=Progress("launch", 0),
@@ -293,7 +302,8 @@ def _ended(record: WorkerRecord, spec: WorkerSpec, end: Exit, now: Instant) -> S
     elif record.asked:
         end = msgspec.structs.replace(end, cause=Cause.REQUESTED, evidence=None, hint=None)
     requested = record.asked
-    record = msgspec.structs.replace(record, last_exit=end, process=None, launched=None, asked=False, verdict=None)
+    record = msgspec.structs.replace(record, last_exit=end, asked=False, verdict=None)
+    record = msgspec.structs.replace(record, process=None, launched=None, live=None)
     stays_down = record.wanted is Wanted.DOWN or record.held
     if requested or stays_down:
         due = Deadline(DeadlineKind.RELEASE, now.mono + RELEASE_PATIENCE) if stays_down else None

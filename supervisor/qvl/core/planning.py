@@ -1,13 +1,14 @@
 """The difference between what runs and what a configuration wants, as steps that do the least.
 
-A worker is compared by the configuration that its process was started with, never by generated arguments, so that a
-newer qvl or engine causes no restart by itself.
+A worker is compared by the configuration that its process runs, never by generated arguments, so that a newer qvl or
+engine causes no restart by itself.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
+from qvl.core.live import all_live, takes_changes
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep
 from qvl.model.spec import EngineKind, Launch, Policy, WorkerSpec
 from qvl.model.worker import Phase, Wanted, WorkerRecord
@@ -18,6 +19,10 @@ _LAYOUT = ("gpus", "host", "port")
 
 _UNSEEN = ("engine.name", "engine.smoke")
 """Keys that no process was started with: what we call its engine, and what a switch asks it."""
+
+
+_OVERHEAD = 1.0
+"""Seconds that a restart takes beside the start-up itself."""
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -78,13 +83,15 @@ def plan(
     revision: str,
     pool_wanted: Mapping[str, Wanted],
     downtime: Mapping[str, float],
+    live: Mapping[str, Collection[str]] | None = None,
 ) -> Plan:
     """What it takes to get from `current` to `wanted`.
 
     `pool_wanted` is the operator's will for a pool as a whole, which new workers inherit; `downtime` the remembered
-    start-up seconds by worker name.
+    start-up seconds by worker name; `live` the arguments that a worker's process takes without another start.
     """
-    steps = [_step(current.get(spec.name), spec, pool_wanted, downtime) for spec in wanted]
+    live = live or {}
+    steps = [_step(current.get(spec.name), spec, pool_wanted, downtime, live.get(spec.name, ())) for spec in wanted]
     names = {spec.name for spec in wanted}
     for name, gone in current.items():
         if name not in names:
@@ -93,6 +100,15 @@ def plan(
     pools = {spec.pool for spec in wanted}
     removed = sorted({c.spec.pool for c in current.values() if c.spec.pool not in pools and _is_up(c.record)})
     return Plan(revision=revision, steps=tuple(steps), removes_pools=tuple(removed))
+
+
+def expected_downtime(wanted: Sequence[WorkerSpec], remembered: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Seconds without each worker while it restarts; `remembered` are those of each step of a start, by profile."""
+    return {
+        spec.name: round(sum(took.values()) + _OVERHEAD, 1)
+        for spec in wanted
+        if (took := remembered.get(spec.profile)) is not None
+    }
 
 
 def _is_up(record: WorkerRecord) -> bool:
@@ -106,7 +122,11 @@ def _profile_change(old: str | None, new: str | None) -> tuple[KeyChange, ...]:
 
 
 def _step(
-    now: Current | None, spec: WorkerSpec, pool_wanted: Mapping[str, Wanted], downtime: Mapping[str, float]
+    now: Current | None,
+    spec: WorkerSpec,
+    pool_wanted: Mapping[str, Wanted],
+    downtime: Mapping[str, float],
+    live: Collection[str],
 ) -> PlanStep:
     if now is None:
         up = pool_wanted.get(spec.pool, Wanted.UP if spec.autostart else Wanted.DOWN) is Wanted.UP
@@ -122,13 +142,19 @@ def _step(
         named = (*_profile_change(profile, spec.profile), *keys)
         if not alive and (record.wanted is Wanted.DOWN or record.phase is Phase.STOPPED):
             return PlanStep(spec.name, Action.RECONFIGURE, named)
+        if takes_changes(record) and all_live(keys, live):
+            return PlanStep(spec.name, Action.LIVE, (*named, *_quiet_changes(now.spec, spec)))
         moved = any(change.key.split(".")[0] in _LAYOUT for change in keys)
         # One that moves leaves its place first, by the policy that it has; any other is asked with the new one in hand.
         action, policy = (Action.RELAYOUT, now.spec.policy) if moved else (Action.RESTART, spec.policy)
         return _interrupting(PlanStep(spec.name, action, named, downtime.get(spec.name)), now, policy)
-    unseen = _unseen_changes(now.spec.launch, spec.launch)
-    keys = (*_profile_change(now.spec.profile, spec.profile), *unseen, *policy_changes(now.spec, spec))
+    keys = (*_profile_change(now.spec.profile, spec.profile), *_quiet_changes(now.spec, spec))
     return PlanStep(spec.name, Action.RECONFIGURE if keys else Action.KEEP, keys)
+
+
+def _quiet_changes(old: WorkerSpec, new: WorkerSpec) -> tuple[KeyChange, ...]:
+    """What no process has to be told."""
+    return (*_unseen_changes(old.launch, new.launch), *policy_changes(old, new))
 
 
 def _interrupting(step: PlanStep, now: Current, policy: Policy) -> PlanStep:

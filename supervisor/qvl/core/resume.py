@@ -18,7 +18,7 @@ def resume(record: WorkerRecord, policy: Policy, now: Instant, *, same_boot: boo
     if not same_boot:
         if record.phase.has_process or record.phase is Phase.RELEASING:
             record = enter(record, Phase.STOPPED, now)
-            record = msgspec.structs.replace(record, process=None, launched=None, asked=False, verdict=None)
+            record = msgspec.structs.replace(record, process=None, launched=None, live=None, asked=False, verdict=None)
         record = msgspec.structs.replace(record, ends=(), streak=0, final=False)
         if record.phase in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and record.wanted is Wanted.UP:
             return begin(record, now)

@@ -22,8 +22,8 @@ class Event(msgspec.Struct, frozen=True, tag="event", kw_only=True, omit_default
     seq: int
     at: datetime
     kind: str
-    """worker.phase, worker.ready, worker.exit, worker.warning, config.applied, config.refused, plan, switch, act,
-    daemon, gpu.fault, gpu.quarantine"""
+    """worker.phase, worker.ready, worker.live, worker.exit, worker.warning, config.applied, config.refused, plan,
+    switch, act, daemon, gpu.fault, gpu.quarantine"""
     message: str
     severity: Severity = Severity.INFO
     worker: str | None = None

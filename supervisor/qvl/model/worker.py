@@ -130,6 +130,15 @@ class Verdict(msgspec.Struct, frozen=True):
     evidence: str
 
 
+class Live(msgspec.Struct, frozen=True):
+    """What was changed in a process since its start, without another one."""
+
+    started: Launch
+    """What it was started with: its command line says so for as long as it lives."""
+    tried: tuple[Launch, ...] = ()
+    """Where changes were to lead that are under way or failed: it runs `WorkerRecord.launched`, or some of these."""
+
+
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All that is remembered of one worker, as it lies on disk. Only `qvl.core.lifecycle.step` makes new ones."""
 
@@ -166,6 +175,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     process: Process | None = None
     launched: Launch | None = None
-    """The configuration that the current process was started with."""
+    """The configuration that the current process runs: the one that it was started with, but for `live`."""
+    live: Live | None = None
+    """None where nothing was changed in it since its start."""
     profile: str = ""
     """The profile that the current or last process ran."""
