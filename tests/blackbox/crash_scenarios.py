@@ -3,10 +3,10 @@
 import os
 import signal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tests.blackbox.crashing import PATIENCE, Laboratory, calmly
-from tests.blackbox.harness import Daemon, Table, args, pool
+from tests.blackbox.harness import Daemon, Table, args, ask, complete, pool
 
 PAIR = pool(gpus=2)
 LASTING = pool(restart={"max_restarts": 10_000, "backoff": "0.1s", "backoff_max": "0.2s"})
@@ -14,6 +14,8 @@ LASTING = pool(restart={"max_restarts": 10_000, "backoff": "0.1s", "backoff_max"
 
 EAGLE: Table = {"profiles": {"eagle": {"extends": "standard", "args": {"max-running-requests": 7}}}}
 BROKEN: Table = {"profiles": {"broken": {"extends": "standard", "args": {"sim-fail": "bad-arguments"}}}}
+CHATTY: Table = {"profiles": {"chatty": {"extends": "standard", "args": {"log-requests": True}}}}
+LORA = args(enable_lora=True, max_lora_rank=8, lora_target_modules=["q_proj"], lora_paths=["base=org/base"])
 JOB: Table = {
     "engines": {"job": {"kind": "command", "command": ["/bin/sh", "-c", "echo done"], "ready": "started"}},
     "profiles": {"job": {"engine": "job"}},
@@ -181,7 +183,7 @@ class Final(Scenario):
 class Switch(Scenario):
     """To another profile, with a daemon that applies nothing by itself: what it takes back is no edit's doing."""
 
-    changes = (EAGLE, BROKEN, PAIR, {"supervisor": {"auto_apply": False}})
+    changes: ClassVar[tuple[Table, ...]] = (EAGLE, BROKEN, PAIR, {"supervisor": {"auto_apply": False}})
 
     def prepare(self) -> None:
         for index in range(2):
@@ -313,6 +315,61 @@ class EditThatFails(Scenario):
         assert self.daemon.file["applied"] != self.daemon.file["revision"]
         for index in range(2):
             assert self.lab.ready(f"chat-{index}")["restarts"] == 0
+
+
+class LiveSwitch(Switch):
+    """To a profile that a running engine takes: whatever dies, no process is started. The one that follows applies
+    nothing by itself, so what wasn't committed is taken back."""
+
+    changes = (CHATTY, {"supervisor": {"auto_apply": False}})
+
+    def prepare(self) -> None:
+        self.before = self.lab.ready()["pid"]
+        self.old = self.daemon.pool()["override"]
+        self.new = None if self.old else "chatty"
+        self.done = False
+
+    def both_run(self, override: str | None) -> None:
+        calmly(lambda: settled(self.lab.records()["chat-0"]), "nothing in doubt")
+        worker = self.lab.until(lambda w: w["ready"] and w["profile"] == (override or "standard"), "its profile")
+        assert (worker["pid"], worker["restarts"]) == (self.before, 0)
+        seen = self.logged()
+        assert complete(self.daemon.port)[0] == 200
+        assert self.logged() - seen == (override == "chatty"), "it logs otherwise than its profile says"
+        assert self.daemon.pool()["profile"] == (override or "standard")
+
+    def logged(self) -> int:
+        return self.daemon.log().count(b"Receive: obj=GenerateReqInput(")
+
+
+class LiveEditThatFails(Scenario):
+    """Of the file, to one adapter that the engine loads and one that it doesn't: the first is unloaded again."""
+
+    changes = (LORA,)
+
+    def prepare(self) -> None:
+        self.daemon.edit(LORA)
+        calmly(lambda: self.daemon.file["error"] is None, "the file is as it was")
+        self.before = self.lab.ready()["pid"]
+        self.seq = getattr(self, "seq", 0) + 1  # another edit than the last, which is remembered as rejected
+
+    def act(self) -> None:
+        gone = f"{self.daemon.root}/nowhere-{self.seq}"
+        self.daemon.edit(args(lora_paths=["base=org/base", "sql=org/sql", f"gone={gone}"]))
+        calmly(lambda: self.daemon.file["error"], "the way back")
+
+    def check(self) -> None:
+        calmly(lambda: self.daemon.file["error"], "the way back")
+        calmly(lambda: settled(self.lab.records()["chat-0"]), "nothing in doubt")
+        worker = self.lab.ready()
+        assert (worker["pid"], worker["restarts"]) == (self.before, 0)
+        cards = ask(self.daemon.port, "GET", "/v1/models")[1]["data"]
+        assert [card["id"] for card in cards if card["parent"]] == ["base"]
+
+
+def settled(record: Any) -> bool:
+    """Whether a record says for certain what its process runs."""
+    return not record["trial"] and not (record["live"] or {}).get("tried")
 
 
 class NewCode(Scenario):

@@ -28,6 +28,8 @@ from tests.blackbox.crash_scenarios import (
     FailingForEver,
     Final,
     Killed,
+    LiveEditThatFails,
+    LiveSwitch,
     NewCode,
     Restart,
     Scenario,
@@ -60,7 +62,7 @@ UNHEARD = "before the shim has answered"
 
 SCENARIOS: tuple[type[Scenario], ...] = (
     SwitchTakenBack, Switch, SwitchThatFails, Edit, EditThatFails, StopAndStart, FailingForEver, Restart, Killed, Final,
-    DaemonStop, NewCode,
+    DaemonStop, NewCode, LiveSwitch,
 )  # fmt: skip
 
 
@@ -207,6 +209,32 @@ def test_what_was_restarted_by_an_edit_that_a_successor_commits_is_kept(root: Pa
         worker = lab.ready(not_pid=before["pid"])
         assert b"--max-running-requests" in Path(f"/proc/{worker['pid']}/cmdline").read_bytes()
         assert len(lab.runs("chat-0")) == 3, "it was taken back"
+        lab.stop_and_look()
+
+
+LIVE = [
+    (1, "before /load_lora_adapter"),
+    (2, "before /load_lora_adapter"),
+    (2, "after /load_lora_adapter"),
+    (1, "before /unload_lora_adapter"),
+    (1, "after /unload_lora_adapter"),
+    (1, "before rejected.json"),
+]
+"""Around each call of a change that fails at its second one, and once it is taken back."""
+
+
+def test_an_engine_that_was_changed_half_way_is_changed_back(root: Path) -> None:
+    with Daemon(root, FAST, *LiveEditThatFails.changes) as daemon, Laboratory(daemon) as lab:
+        scenario = LiveEditThatFails(lab)
+        lab.begin()
+        for number, part in LIVE:
+            scenario.prepare()
+            point = lab.dies_during(scenario.act, number, part)
+            assert point is not None, f"there is no such point: {part}"
+            with naming(number, point):
+                lab.succeed()
+                scenario.check()
+                lab.check()
         lab.stop_and_look()
 
 

@@ -17,6 +17,8 @@ from qvl.core.inputs import (
     GateHeld,
     GateOpened,
     Kill,
+    LiveBegun,
+    LiveDone,
     Progressed,
     Quarantine,
     RestartAsked,
@@ -103,6 +105,27 @@ class House:
         self.script = Script(self.supervisor)
         self.supervisor.attendant = self.script
         self.steps: list[str] = []
+        self.refuses: dict[str, str] = {}
+        """What a worker says to a live change, by profile; `nothing`: nothing, before the connection breaks."""
+        self.connection_broke = asyncio.Event()
+        self.brought: list[tuple[str, str]] = []
+
+    async def bring(self, worker: Worker, spec: WorkerSpec, trial: bool) -> str | None:
+        """As `LiveChanges` does, but for the engine."""
+        self.brought.append((worker.name, spec.profile))
+        generation = worker.record.generation
+
+        def begin() -> None:
+            worker.spec = spec
+            self.supervisor.feed(worker.name, LiveBegun(generation, spec.launch, trial))
+
+        await self.supervisor.ask(begin)
+        if (said := self.refuses.get(spec.profile)) == "nothing":
+            await self.connection_broke.wait()
+        if said is None:
+            self.supervisor.post(worker.name, LiveDone(generation, spec.launch, spec.profile))
+            await self.supervisor.ask(lambda: None)
+        return said
 
     def worker(self, name: str) -> Worker:
         return self.supervisor.workers[name]
@@ -122,9 +145,9 @@ class House:
         await self.until(name, lambda record: record.phase is phase)
 
     def begin(self, *wanted: WorkerSpec, smoke: Smoke | None = None, switch: bool = False) -> Transaction:
-        """The transaction that the real planning makes of it."""
+        """The transaction that the real planning makes of it. Argument `x` is live."""
         current = {w.name: Current(w.spec, w.record) for w in self.supervisor.workers.values() if not w.removing}
-        made = plan(current, wanted, revision="r", pool_wanted={}, downtime={})
+        made = plan(current, wanted, revision="r", pool_wanted={}, downtime={}, live={name: {"x"} for name in current})
         return self.of(made.steps, *wanted, smoke=smoke, switch=switch)
 
     def of(
@@ -136,6 +159,7 @@ class House:
             {spec.name: spec for spec in wanted},
             smoke=smoke,
             admit=nothing_wrong,
+            bring=self.bring,
             watch=lambda step, worker, done: self.steps.append(f"{step} {worker or '-'} {done}"),
             commit=lambda: None,
             all_on_trial=switch,

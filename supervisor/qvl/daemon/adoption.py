@@ -66,6 +66,7 @@ def _adopt(supervisor: Supervisor, file: RecordFile, shim: ShimRecord | None, sp
             phase=record.phase if record.phase.has_process else Phase.STARTING,
             process=process_of(shim, None, variable(shim.pid, "TMPDIR"), variable(shim.pid, RUN)),
             launched=record.launched if known else spec.launch,
+            live=None,
             profile=record.profile if known else spec.profile,
         )
     if record.trial:

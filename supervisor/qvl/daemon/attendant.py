@@ -177,7 +177,7 @@ class WorkerAttendant:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
                 self._remember_start(worker)
                 self._launcher.remove_secrets(worker.name)
-                worker.run_once(group, "drift", lambda: self._look_for_drift(worker, record))
+                self.look_for_drift(worker)
             if worker.spec.is_gateway:
                 worker.run_once(group, "routes", lambda: self._gateways.keep(worker))
         else:
@@ -265,9 +265,12 @@ class WorkerAttendant:
             measured=lambda: self._publish_metrics(worker),
         )
 
+    def look_for_drift(self, worker: Worker) -> None:
+        worker.run(self._group, "drift", self._look_for_drift(worker, worker.record))
+
     async def _look_for_drift(self, worker: Worker, record: WorkerRecord) -> None:
         found = await asyncio.to_thread(self._launcher.drift, record)
-        if found and worker.record.generation == record.generation:
+        if found != worker.drift and worker.record.generation == record.generation:
             worker.drift = found
             self._supervisor.tell(worker)
 

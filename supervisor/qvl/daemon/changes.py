@@ -9,6 +9,7 @@ import msgspec
 from qvl.core.changeover import percent, share
 from qvl.daemon.gateways import Gateways
 from qvl.daemon.journal import Journal
+from qvl.daemon.live import LiveChanges
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import Check, Transaction
 from qvl.model.error import ErrorCode, QvlError
@@ -28,12 +29,14 @@ class Changes:
         self,
         supervisor: Supervisor,
         gateways: Gateways,
+        live: LiveChanges,
         journal: Journal,
         tell: Callable[[], None],
         check: Check | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._gateways = gateways
+        self.live = live
         self._journal = journal
         self._tell = tell
         self._check = check
@@ -112,6 +115,7 @@ class Changes:
             {spec.name: spec for spec in wanted},
             smoke=self._gateways.accept if is_switch else None,
             admit=self._gateways.admit,
+            bring=lambda worker, spec, trial: self.live.bring(worker, spec, trial=trial),
             watch=watch,
             commit=commit,
             all_on_trial=is_switch,

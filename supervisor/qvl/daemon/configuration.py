@@ -17,7 +17,7 @@ from qvl.config.fleet import Fleet, fleet
 from qvl.config.load import Loaded, load
 from qvl.config.settings import Config, read_once_edits
 from qvl.config.state import ConfigState, Override, Rejected, hold
-from qvl.core.planning import Current, plan
+from qvl.core.planning import Current, expected_downtime, plan
 from qvl.daemon.changes import EVERY_POOL, Changes, summary
 from qvl.daemon.journal import Journal
 from qvl.daemon.supervisor import Supervisor
@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 PLANS = 32
 """Plans that are remembered for `apply`."""
-
-OVERHEAD = 1.0
-"""Seconds that a restart takes beside the start-up itself."""
 
 
 class NoConfiguration(QvlError):
@@ -306,13 +303,14 @@ class Configuration:
             for w in workers
             if not w.removing and (pool is None or w.record.pool == pool)
         }
-        remembered = self._remembered()
-        downtime = {
-            spec.name: round(sum(took.values()) + OVERHEAD, 1)
-            for spec in wanted
-            if (took := remembered.get(spec.profile)) is not None
-        }
-        return plan(current, wanted, revision=revision, pool_wanted=self._supervisor.pool_wanted, downtime=downtime)
+        return plan(
+            current,
+            wanted,
+            revision=revision,
+            pool_wanted=self._supervisor.pool_wanted,
+            downtime=expected_downtime(wanted, self._remembered()),
+            live=self._changes.live.arguments(current, wanted),
+        )
 
     @staticmethod
     def _applies_itself(config: Config, made: Plan) -> bool:

@@ -1,16 +1,20 @@
 """What a new start would do differently by the same configuration: a newer qvl or engine adds or drops flags.
 
-An adopted worker is compared by its recorded configuration, so none of this restarts it; it is shown.
+An adopted worker is compared by its recorded configuration, so none of this restarts it; it is shown. What was changed
+in it since its start is no difference, but for what only a start brings along.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from qvl.engines.base import Driver, Place
+from qvl.engines.live import Live
 from qvl.model.worker import WorkerRecord
 
 
-def drift(record: WorkerRecord, driver: Driver, devices: tuple[str, ...], secrets: Path) -> tuple[str, ...]:
+def drift(
+    record: WorkerRecord, driver: Driver, live: Live | None, devices: tuple[str, ...], secrets: Path
+) -> tuple[str, ...]:
     """Words of the command line that a new start would add (`+`) or leave out (`-`). Nothing where the process doesn't
     show the command line that it was started with, as a program behind a wrapper or one that retitles itself."""
     if record.process is None or record.launched is None or not driver.surface(record.launched).owned:
@@ -24,7 +28,9 @@ def drift(record: WorkerRecord, driver: Driver, devices: tuple[str, ...], secret
         # Only that there is a key shows in the command line.
         "key" if record.launched.api_key_file else None,
     )
-    return differences(_command_line(record.process.pid), driver.command(record.launched, place).argv)
+    started = record.live.started if record.live is not None else record.launched
+    left_behind = live.left_behind(started, record.launched) if live is not None else ()
+    return *differences(_command_line(record.process.pid), driver.command(started, place).argv), *left_behind
 
 
 def differences(running: Sequence[str], anew: Sequence[str]) -> tuple[str, ...]:

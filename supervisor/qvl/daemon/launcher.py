@@ -22,6 +22,7 @@ from qvl.daemon.groups import Groups
 from qvl.daemon.groups import remove as remove_group
 from qvl.daemon.notify import clean_environment
 from qvl.engines.base import Command, Driver, Place, Refusal
+from qvl.engines.live_sglang import LIVES
 from qvl.host.cgroup import oom_kills, own_cgroup
 from qvl.host.crashpoint import crash_point
 from qvl.host.ports import is_free
@@ -155,7 +156,13 @@ class Launcher:
         if record.launched is None:
             return ()
         driver = self.driver(record.launched)
-        return drift(record, driver, self._devices(record.launched), self._secrets / record.name)
+        return drift(
+            record,
+            driver,
+            LIVES.get(record.launched.engine.kind),
+            self._devices(record.launched),
+            self._secrets / record.name,
+        )
 
     def _clean_up(self, name: str, bundle: Path) -> None:
         self.remove_secrets(name)

@@ -34,6 +34,7 @@ from qvl.daemon.groups import Groups, delegated_root
 from qvl.daemon.history import HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
+from qvl.daemon.live import LiveChanges
 from qvl.daemon.logs import say, set_up_logging
 from qvl.daemon.notify import Notifier
 from qvl.daemon.options import locate, parse
@@ -158,7 +159,9 @@ class Daemon:
         def tell() -> None:
             control.tell()
 
-        changes = Changes(supervisor, gateways, journal, tell, launcher.check)
+        live = LiveChanges(supervisor, client, group, surface=attendant.surface, look_anew=attendant.look_for_drift)
+        supervisor.can_settle = live.can_settle
+        changes = Changes(supervisor, gateways, live, journal, tell, launcher.check)
         configuration = Configuration(
             self._paths.config,
             ConfigState(self._paths.state_dir),
@@ -207,6 +210,7 @@ class Daemon:
             lambda: self._tell_systemd(supervisor, control),
             attendant.lifeline.reap,
             configuration.retry,
+            live.tick,
         ]
         loop_task = group.create_task(supervisor.run())
         shims = await survey(store)

@@ -60,6 +60,8 @@ class Supervisor:
         it is decided what becomes of them, so that a successor has to decide it too."""
         self.attendant: Attendant
         self.on_tick: list[Callable[[], None]] = []
+        self.can_settle: Callable[[Worker], bool] = lambda _: False
+        """Whether a worker is brought to its specification without a restart, by itself."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after a worker changed: counts and the pools' state follow from it."""
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
@@ -169,7 +171,8 @@ class Supervisor:
         self._forget_if_done(worker)
 
     def take_back(self) -> None:
-        """Workers that run what nobody committed, or failed with it, are restarted with what holds."""
+        """Workers that run what nobody committed, or failed with it, are restarted with what holds; those that can do
+        without are brought to it as they run."""
         names, self.uncommitted = self.uncommitted, set()
         for name in sorted(names):
             worker = self.workers.get(name)
@@ -178,7 +181,7 @@ class Supervisor:
             failed = worker.record.phase in (Phase.FAILED, Phase.BACKOFF)
             launched = worker.record.launched
             other = launched is not None and bool(launch_changes(launched, worker.spec.launch))
-            if worker.record.wanted is Wanted.DOWN or not (failed or other):
+            if worker.record.wanted is Wanted.DOWN or not (failed or other) or self.can_settle(worker):
                 self._save(worker.record)
             else:
                 sentence = f"goes back to profile {worker.spec.profile}: the daemon ended before a change was committed"

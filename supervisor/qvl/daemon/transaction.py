@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from qvl.core.inputs import HoldAsked, Mended, Respecified, RestartAsked, TrialEnded
 from qvl.core.planning import is_same
 from qvl.daemon.supervisor import Supervisor
@@ -20,6 +22,10 @@ from qvl.model.worker import Phase, Wanted
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Bring = Callable[[Worker, WorkerSpec, bool], Coroutine[Any, Any, str | None]]
+"""Makes a running worker what a specification says, without a restart, on trial or not; what went wrong, None if
+nothing."""
 
 Smoke = Callable[[Worker], Coroutine[Any, Any, str | None]]
 """What is wrong with a worker that says it is ready, None if nothing."""
@@ -37,8 +43,8 @@ class Failure(Exception):
 
 class Transaction:
     """`steps` of a plan towards `wanted`. `smoke`: what a worker has to pass; `admit` puts it behind its pool's
-    gateway; `commit` writes down that from now on the new holds, in the turn in which it comes to hold.
-    `all_on_trial`: also those that weren't serving (a switch)."""
+    gateway; `bring` changes one without a restart; `commit` writes down that from now on the new holds, in the turn in
+    which it comes to hold. `all_on_trial`: also those that weren't serving (a switch)."""
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class Transaction:
         *,
         smoke: Smoke | None,
         admit: Smoke,
+        bring: Bring,
         watch: Watch,
         commit: Callable[[], None],
         all_on_trial: bool,
@@ -58,15 +65,18 @@ class Transaction:
         self._wanted = wanted
         self._smoke = smoke
         self._admit = admit
+        self._bring = bring
         self._watch = watch
         self._commit = commit
         self._all_on_trial = all_on_trial
         self._check = check
         self._before: dict[str, WorkerSpec] = {}
+        self._live: dict[str, tuple[WorkerSpec, int]] = {}
+        """What those were that were changed without a restart, and the generation of the process that was changed."""
         self._interrupted: set[str] = set()
         """Those of them whose process was ended to make room."""
         self._cancelled = asyncio.Event()
-        self.total = sum(1 for step in steps if step.action in (Action.RESTART, Action.RELAYOUT))
+        self.total = sum(1 for step in steps if step.action in (Action.LIVE, Action.RESTART, Action.RELAYOUT))
         self.done = 0
         self.why: str | None = None
         """What makes it go back; from then on `done` and `total` count what is brought back."""
@@ -80,6 +90,10 @@ class Transaction:
         try:
             if (wrong := await self._unless_cancelled(self._look_ahead())) is not None:
                 raise Failure(wrong)
+            for step in self._steps:  # first: they interrupt nobody, and what one of them refuses has cost nothing
+                if step.action is Action.LIVE:
+                    await self._change_live(step.worker)
+                    self.done += 1
             await self._unless_cancelled(self._make_room())
             for step in self._steps:
                 if step.action in (Action.RESTART, Action.RELAYOUT):
@@ -87,7 +101,7 @@ class Transaction:
                     self.done += 1
         except Failure as failure:
             self.why = str(failure)
-            self.done, self.total = 0, len(self._before)
+            self.done, self.total = 0, len(self._before) + len(self._live)
             self._watch("rolling back", None, 0)
             await self._go_back()
             return self.why
@@ -147,14 +161,40 @@ class Transaction:
         if not on_trial:
             return
         await self._await_ready(name, generation)
-        if self._smoke is not None and worker.record.ready:
-            self._watch("smoke test", name, self.done)
-            if (wrong := await self._unless_cancelled(self._smoke(worker))) is not None:
-                raise Failure(f"{name} did not pass its smoke test with profile {spec.profile}: {wrong}")
+        await self._prove(worker)
         if spec.policy.routed and worker.record.ready:
             self._watch("routing", name, self.done)
             if (wrong := await self._unless_cancelled(self._admit(worker))) is not None:
                 raise Failure(f"{name} gets no requests with profile {spec.profile}: {wrong}")
+
+    async def _change_live(self, name: str) -> None:
+        """Bring one worker to its new specification while it serves. One that doesn't serve yet gets it in the end, and
+        is changed once it does; but a switch wants to see it serve now."""
+        worker = self._supervisor.workers.get(name)
+        if worker is None:
+            return
+        if not worker.record.ready:
+            if self._all_on_trial:
+                await self._change(name)
+            return
+        self._watch("changing live", name, self.done)
+        before, generation = worker.spec, worker.record.generation
+        self._live[name] = before, generation
+        wanted = self._wanted[name]
+        spec = msgspec.structs.replace(before, launch=wanted.launch, profile=wanted.profile)
+        wrong = await self._unless_cancelled(self._bring(worker, spec, True))
+        if not _runs(worker, generation):
+            await self._await_ready(name, generation)  # it ended meanwhile, or was restarted, with what is new
+        elif wrong is not None:
+            raise Failure(f"{name} did not take it: {wrong}")
+        await self._prove(worker)
+
+    async def _prove(self, worker: Worker) -> None:
+        if self._smoke is None or not worker.record.ready:
+            return
+        self._watch("smoke test", worker.name, self.done)
+        if (wrong := await self._unless_cancelled(self._smoke(worker))) is not None:
+            raise Failure(f"{worker.name} did not pass its smoke test with profile {worker.spec.profile}: {wrong}")
 
     async def _await_ready(self, name: str, generation: int) -> None:
         def decided(worker: Worker | None) -> bool:
@@ -181,6 +221,9 @@ class Transaction:
     async def _go_back(self) -> None:
         """Everything that was changed gets its old specification; what was up is started with it, worker by worker
         from the one that failed on, so that the others serve meanwhile. Those that moved go back at once."""
+        for name, (before, generation) in reversed(self._live.items()):
+            self._watch("rolling back", name, self.done)
+            await self._restore_live(name, before, generation)
         moved = any(step.action is Action.RELAYOUT for step in self._steps)
         if moved:
             await asyncio.gather(*(self._stop(name) for name in self._before))
@@ -189,6 +232,21 @@ class Transaction:
             self._watch("rolling back", names[0] if len(names) == 1 else None, self.done)
             await self._restore(names)
             self.done += len(names)
+
+    async def _restore_live(self, name: str, before: WorkerSpec, generation: int) -> None:
+        """Take a change back while the worker serves; one whose process ended meanwhile is started with what was."""
+        worker = self._supervisor.workers.get(name)
+        if worker is None:
+            return
+        if _runs(worker, generation):
+            if (wrong := await self._bring(worker, before, worker.record.trial)) is not None:
+                log.warning("%s is not what it was, and is tried again: %s", name, wrong)
+            if _runs(worker, generation):
+                # Not before: who finds it on trial after a crash knows that it is to go back.
+                await self._supervisor.ask(lambda: self._supervisor.feed(name, TrialEnded()))
+                self.done += 1
+                return
+        self._before[name] = before
 
     async def _restore(self, names: Sequence[str]) -> None:
         def turn() -> None:
@@ -220,7 +278,7 @@ class Transaction:
             if step.action is Action.START and (worker is None or worker.removing):
                 self._supervisor.enter(self._wanted[step.worker])
         self._commit()
-        for name in self._before:
+        for name in (*self._before, *self._live):
             self._supervisor.feed(name, TrialEnded())
         for step in self._steps:
             worker = self._supervisor.workers.get(step.worker)
@@ -250,6 +308,10 @@ def reconfigure(supervisor: Supervisor, worker: Worker, spec: WorkerSpec) -> Non
     supervisor.feed(worker.name, Respecified(old))
     supervisor.feed(worker.name, Mended("its configuration changed"))
     supervisor.tell(worker)
+
+
+def _runs(worker: Worker, generation: int) -> bool:
+    return worker.record.phase is Phase.RUNNING and worker.record.generation == generation
 
 
 def _has_place(worker: Worker) -> bool:
