@@ -106,6 +106,21 @@ def test_edit_restarts_one_after_the_other(tmp_path: Path) -> None:
     assert load.failures == []
 
 
+def test_restart_of_a_pool_goes_one_by_one(tmp_path: Path) -> None:
+    with fleet(tmp_path, 2) as daemon:
+        before, front = pids(daemon), gateway(daemon)["pid"]
+        with Load(daemon.pool()["endpoint"] or "", clients=4) as load:
+            wait_until(lambda: len(load.answers) > 10, 20, "load")
+            daemon.client.act("restart", "chat", pool=True)
+            for name, pid in before.items():
+                daemon.ready(name, not_pid=pid)
+            wait_until(lambda: daemon.pool()["switch"] is None, 20, "its end")
+            routed(daemon, 2)
+        assert load.failures == []
+        assert gateway(daemon)["pid"] == front
+        assert any(e["kind"] == "restart" and (e["data"] or {}).get("outcome") == "done" for e in daemon.events())
+
+
 def test_crash_is_counted(tmp_path: Path) -> None:
     with fleet(tmp_path, 2, args(sim_token_seconds=0.2)) as daemon:
         with Load(daemon.pool()["endpoint"] or "", clients=6, tokens=40) as load:

@@ -11,6 +11,8 @@ PAIRS = [
     (documents.ConfigDoc, status.ConfigStatus),
     (documents.SupervisorDoc, status.SupervisorStatus),
     (documents.SwitchDoc, status.SwitchStatus),
+    (documents.ExternalDoc, status.ExternalStatus),
+    (documents.GatewayDoc, status.GatewayStatus),
     (documents.PoolDoc, status.PoolStatus),
     (documents.ProgressDoc, worker.Progress),
     (documents.ExitDoc, status.ExitStatus),

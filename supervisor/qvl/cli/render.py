@@ -34,7 +34,7 @@ PHASE_STYLES = {
     "failed": "bad",
     "stopped": "dim",
 }
-SWITCH_VERBS = {"switch": "switching to", "reset": "going back to", "apply": "applying"}
+SWITCH_VERBS = {"switch": "switching to", "reset": "going back to", "apply": "applying", "restart": "restarting"}
 LONGEST_NAME = 26
 """Columns for the name of a worker; a longer one is cut in the table, never in --json."""
 

@@ -12,11 +12,15 @@ from qvl.daemon.journal import Journal
 from qvl.daemon.live import LiveChanges
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import Check, Transaction
+from qvl.daemon.worker import Worker
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Severity
-from qvl.model.plan import Action, Plan
+from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.spec import WorkerSpec
 from qvl.model.status import SwitchStatus, when
+
+_EVENTS = {"apply": "plan", "restart": "restart"}
+"""The kind of event that tells the steps of a change; of the others "switch"."""
 
 EVERY_POOL = "*"
 """The key of a change that may concern any pool."""
@@ -108,7 +112,7 @@ class Changes:
             if step != "preparing":
                 self._publish(key, now)
 
-        is_switch = kind != "apply"
+        is_switch = kind in ("switch", "reset")
         transaction = Transaction(
             self._supervisor,
             made.steps,
@@ -125,6 +129,22 @@ class Changes:
         self.idle.clear()
         watch("preparing", None, 0)
         return self._run(key, transaction)
+
+    def restart(self, pool: str, workers: Sequence[Worker]) -> Awaitable[None]:
+        """Restart workers that serve one after the other, each once the last gets requests again; it ends with the
+        first that doesn't get ready."""
+        profile = workers[0].spec.profile
+        made = Plan("", tuple(PlanStep(worker.name, Action.RESTART) for worker in workers))
+        change = self.begin(pool, "restart", profile, made, [worker.spec for worker in workers], lambda: None)
+
+        async def go() -> None:
+            wrong = await change
+            outcome = "done" if wrong is None else "failed"
+            sentence = "all were restarted" if wrong is None else f"the others were not restarted: {wrong}"
+            severity = Severity.INFO if wrong is None else Severity.ERROR
+            self._journal.publish("restart", sentence, severity=severity, pool=pool, data={"outcome": outcome})
+
+        return go()
 
     async def _run(self, key: str, transaction: Transaction) -> str | None:
         try:
@@ -144,7 +164,7 @@ class Changes:
         beginning = status.why is not None and status.worker is None
         told = f"{status.step}: {status.why}" if beginning else status.step
         self._journal.publish(
-            "plan" if status.kind == "apply" else "switch",
+            _EVENTS.get(status.kind, "switch"),
             f"{told} ({shown.done} of {shown.total} workers done, {shown.percent}%)",
             severity=Severity.WARNING if beginning else Severity.INFO,
             pool=pool,

@@ -138,6 +138,7 @@ class DaemonControl:
                 )
         if verb is not Verb.STOP:
             self._refuse_while_closing()
+        turns = self._turns(pools) if verb is Verb.RESTART else {}
         seq = self._journal.seq
         self._audit(
             actor, f"{verb} {name}", pool=name if pool and name != "all" else None, worker=None if pool else name
@@ -149,8 +150,22 @@ class DaemonControl:
         for worker in workers:
             if verb is not Verb.STOP:
                 self._gpus.clear(self._supervisor.workers[worker].spec.launch.gpus)
-            self._supervisor.feed(worker, _INPUTS[verb])
+            if all(worker not in names for names in turns.values()):
+                self._supervisor.feed(worker, _INPUTS[verb])
+        for one, names in turns.items():
+            self._spawn(self._changes.restart(one, [self._supervisor.workers[each] for each in names]))
         return Accepted(seq, f"{verb} of {', '.join(workers) or 'no worker'}", tuple(workers))
+
+    def _turns(self, pools: Iterable[str]) -> dict[str, list[str]]:
+        """By pool with a gateway: those who serve, which are restarted one after the other so that nobody notices."""
+        serving: dict[str, list[str]] = {}
+        for worker in self._ordered():
+            pool = worker.record.pool
+            if pool in pools and worker.spec.policy.routed and worker.record.ready and not worker.removing:
+                serving.setdefault(pool, []).append(worker.name)
+        for pool in serving:
+            self._changes.refuse_if_busy(pool)
+        return serving
 
     async def switch(self, pool: str, profile: str | None, *, dry_run: bool, actor: Actor) -> Accepted | Plan:
         self._known(pool, self._configuration.pools, "pool")

@@ -249,13 +249,15 @@ class Transaction:
         self._before[name] = before
 
     async def _restore(self, names: Sequence[str]) -> None:
+        serving = {name for name in names if self._serves_as_before(name)}  # where nothing but a restart was asked for
+
         def turn() -> None:
             for name in names:
                 worker = self._supervisor.workers.get(name)
                 if worker is None:
                     continue
                 worker.spec = self._before[name]
-                if worker.record.wanted is Wanted.UP:
+                if worker.record.wanted is Wanted.UP and name not in serving:
                     self._supervisor.feed(name, RestartAsked())
                 # Not before: who finds it on trial after a crash knows that it is to go back.
                 self._supervisor.feed(name, TrialEnded())
@@ -263,9 +265,15 @@ class Transaction:
         generations = {n: w.record.generation for n, w in self._supervisor.workers.items() if n in names}
         await self._supervisor.ask(turn)
         for name, generation in generations.items():
+            if name in serving:
+                continue
             worker = await self._supervisor.until(name, lambda w, g=generation: _settled(w, g))  # type: ignore[misc]
             if worker is not None and worker.record.ready:
                 await self._admit(worker)  # before the next one leaves
+
+    def _serves_as_before(self, name: str) -> bool:
+        worker = self._supervisor.workers.get(name)
+        return worker is not None and worker.spec == self._before[name] and worker.record.ready
 
     def _finish(self) -> None:
         """New workers come; commit; trials end, policies change, old workers leave.

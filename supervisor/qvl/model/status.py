@@ -29,7 +29,7 @@ class SwitchStatus(msgspec.Struct, frozen=True):
     """A transaction under way on a pool."""
 
     kind: str
-    """`switch`, `reset` or `apply`."""
+    """`switch`, `reset`, `apply` or `restart`."""
     to: str
     step: str
     worker: str | None
