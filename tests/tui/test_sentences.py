@@ -101,4 +101,4 @@ def test_a_switch_is_told_while_it_runs() -> None:
     store = fleet(worker("w-0"))
     switch = SwitchStatus("switch", "eagle3", "smoke test", "w-0", 0, 1, NOW, 92)
     store.pools = tuple(msgspec.structs.replace(pool, switch=switch) for pool in store.pools)
-    assert said(store) == "◐ switching w to eagle3: smoke test on w-0, 0/1 done, 92% | p shows it"
+    assert said(store) == "◐ switching w to eagle3, 92%: smoke test on w-0, 0/1 done | p shows it"

@@ -83,16 +83,19 @@ async def test_without_an_override_there_is_no_way_back_to_offer() -> None:
         assert "1/1 ready" in t.text
 
 
-SWITCH = SwitchStatus("switch", "eagle3", "restarting", "qwen3-vl-1", 1, 2, NOW - timedelta(seconds=40))
+SWITCH = SwitchStatus("switch", "eagle3", "restarting", "qwen3-vl-1", 1, 2, NOW - timedelta(seconds=40), 71)
 
 
 @screen_test
 async def test_a_switch_under_way_is_shown_step_by_step_and_can_be_taken_back() -> None:
     async with terminal(FakeLink(pools(switch=SWITCH))) as t:
-        assert "switching qwen3-vl to eagle3: restarting on qwen3-vl-1, 1/2 d" in t.lines[1]
+        assert "switching qwen3-vl to eagle3, 71%: restarting on qwen3-vl-1, " in t.lines[1]
         assert t.lines[1].endswith("· p shows it")
         await t.press("p")
-        assert "1 of 2 workers" in t.row("restarting   for 40 s")
+        assert "71%  1 of 2 workers" in t.row("restarting   for 40 s")
+        step = Event(
+            seq=12, at=NOW, kind="switch", message="smoke test", pool="qwen3-vl", data={"step": "smoke test", "to": "x"}
+        )
         assert "◐ starting" in t.row("› qwen3-vl-1")
         assert "weights 42%" in t.row("› qwen3-vl-1")
         await t.press("c")
@@ -111,7 +114,7 @@ async def test_a_switch_under_way_is_shown_step_by_step_and_can_be_taken_back() 
             severity=Severity.ERROR,
             pool="qwen3-vl",
         )
-        t.link.tell(outcome, Change(NOW, pools=pools().status.pools))
+        t.link.tell(outcome, step, Change(NOW, pools=pools().status.pools))
         await t.settle()
         assert "│  ✕ went back to profile standard: asked to" in t.text
         await t.press("enter")

@@ -196,7 +196,7 @@ def change(pool: PoolStatus, switch: SwitchStatus) -> str:
 def switching(pool: PoolStatus, switch: SwitchStatus) -> str:
     """The same with how far it is."""
     where = f" on {switch.worker}" if switch.worker else ""
-    return f"{change(pool, switch)}: {switch.step}{where}, {switch.done}/{switch.total} done, {switch.percent}%"
+    return f"{change(pool, switch)}, {switch.percent}%: {switch.step}{where}, {switch.done}/{switch.total} done"
 
 
 def interrupted(workers: Iterable[WorkerStatus], store: Store) -> str:

@@ -3,6 +3,7 @@ so that the outcome is read where the change was watched."""
 
 from typing import ClassVar
 
+from qvl.model.event import Event
 from qvl.model.status import PoolStatus, SwitchStatus, WorkerStatus
 from textual.binding import Binding
 
@@ -15,7 +16,7 @@ from qvl_tui.screens.frame import Clock
 from qvl_tui.sentences import SEVERITIES, change, state, why
 from qvl_tui.store import Store, Topic
 
-_METER = 20
+_METER = 16
 _WORKERS = 8
 
 
@@ -44,13 +45,13 @@ class ChangeScreen(Dialog[None]):
             self.put((*self._over(pool, width), BLANK, choices(("⏎ Esc", "close", Tone.MUTED))))
 
     def _under_way(self, pool: PoolStatus, switch: SwitchStatus, width: int) -> tuple[Line, ...]:
-        filled, empty = bar(self._share(switch), _METER)
+        filled, empty = bar(switch.percent / 100, _METER)
         now = self.store.now(self.clock())
         age = "" if now is None else f"for {duration((now - switch.started_at).total_seconds())}"
         meter: Line = (
             (filled, Tone.ACCENT),
             (empty, Tone.FAINT),
-            (f"  {switch.done} of {count(switch.total, 'worker')}", Tone.STRONG),
+            (f"  {switch.percent}%  {switch.done} of {count(switch.total, 'worker')}", Tone.STRONG),
             (f"   {switch.step}", Tone.TEXT),
             (f"   {age}", Tone.MUTED),
         )
@@ -59,12 +60,6 @@ class ChangeScreen(Dialog[None]):
         if len(workers) > _WORKERS:
             rows.append(((f"  and {count(len(workers) - _WORKERS, 'worker')} more", Tone.MUTED),))
         return ((change(pool, switch), Tone.STRONG),), BLANK, clip(meter, width), BLANK, *rows
-
-    def _share(self, switch: SwitchStatus) -> float:
-        """How much is done, with what the start under way has reached."""
-        here = self.store.workers.get(switch.worker or "")
-        started = here.progress.percent or 0 if here and here.progress and not here.ready else 0
-        return (switch.done + started / 100) / switch.total if switch.total else 0.0
 
     def _row(self, worker: WorkerStatus, switch: SwitchStatus, width: int) -> Line:
         known = state(worker)
@@ -81,7 +76,7 @@ class ChangeScreen(Dialog[None]):
         return clip((*line, (cut(told, max(width - 49, 0)), Tone.MUTED)), width)
 
     def _over(self, pool: PoolStatus | None, width: int) -> tuple[Line, ...]:
-        told = next((e for e in reversed(self.store.events) if e.kind == "switch" and e.pool == self.pool), None)
+        told = next((e for e in reversed(self.store.events) if self._is_end(e)), None)
         if told is not None:
             known = SEVERITIES[told.severity]
             parts = wrap(told.message, width - 2)
@@ -90,6 +85,10 @@ class ChangeScreen(Dialog[None]):
             )
         runs = f"; it runs {pool.profile}" if pool else ""
         return (((cut(f"no change is under way{runs}", width), Tone.TEXT),),)
+
+    def _is_end(self, event: Event) -> bool:
+        """Whether it tells of this pool's change more than a step of it."""
+        return event.kind == "switch" and event.pool == self.pool and "step" not in (event.data or {})
 
     def _keys(self, switch: SwitchStatus) -> Line:
         tone = Tone.TEXT if self.store.may_act and not self._going_back(switch) else Tone.FAINT
