@@ -81,6 +81,20 @@ GPUS: dict[str, list[Any]] = {
 """By pool, so that most draws have a place for all."""
 
 
+SERVERS = [[], ["http://10.0.0.2:8000"]]
+GATEWAYS = st.one_of(
+    st.just({}),
+    st.just({"gateway": "none"}),
+    st.fixed_dictionaries(
+        {"gateway": st.just("sglang-router")},
+        optional={
+            "gateway_args": st.sampled_from([{}, {"policy": "random"}]),
+            "external_workers": st.sampled_from(SERVERS),
+        },
+    ),
+)
+
+
 @st.composite
 def pools(draw: st.DrawFn) -> Table:
     found: Table = {}
@@ -106,6 +120,7 @@ def pools(draw: st.DrawFn) -> Table:
                 )
             ),
             **draw(policies()),
+            **draw(GATEWAYS),
         }
     return found
 

@@ -73,7 +73,8 @@ def _is_seen(change: KeyChange, old: Launch, new: Launch) -> bool:
 
 
 def policy_changes(old: WorkerSpec, new: WorkerSpec) -> tuple[KeyChange, ...]:
-    return tuple(changed_keys(msgspec.to_builtins(old.policy), msgspec.to_builtins(new.policy)))
+    servers = {"external_workers": old.external}, {"external_workers": new.external}
+    return (*changed_keys(msgspec.to_builtins(old.policy), msgspec.to_builtins(new.policy)), *changed_keys(*servers))
 
 
 def plan(
