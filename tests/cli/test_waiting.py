@@ -4,6 +4,7 @@ from typing import cast
 
 import msgspec
 import pytest
+from qvl.cli.progress import facts_of
 from qvl.cli.waiting import (
     DONE,
     FAILED,
@@ -230,3 +231,17 @@ def test_an_apply_ends_with_its_revision() -> None:
 def test_a_failure_says_what_is_known() -> None:
     assert failure(worker(reason=None, last_exit=None)) == "qwen3-vl-0 failed: no reason is known"
     assert "qvlctl logs qwen3-vl-0" in advice(worker(reason=None, last_exit=None, hint=None))
+
+
+def test_what_stays_on_screen_of_a_switch_is_its_steps_and_why_it_goes_back() -> None:
+    transaction = TransactionGoal("switch", Fleet(DOC), seq=5, pool="qwen3-vl", profile="eagle3")
+    for switch, told in (
+        (SWITCH, {"qwen3-vl-0": "restarting"}),
+        ({**SWITCH, "step": "smoke test", "percent": 30}, {"qwen3-vl-0": "smoke test"}),
+        (
+            {**SWITCH, "step": "rolling back", "why": "out of memory"},
+            {"qwen3-vl-0": "rolling back", "qwen3-vl": "rolling back: out of memory"},
+        ),
+    ):
+        transaction.see(change(pools=[{**DOC["pools"][0], "switch": switch}, *DOC["pools"][1:]]))
+        assert facts_of(transaction) == told

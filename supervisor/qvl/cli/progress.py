@@ -50,6 +50,8 @@ def facts_of(goal: Goal) -> dict[str, str]:
         switch = pool["switch"]
         if switch:
             facts[switch["worker"] or pool["name"]] = switch["step"]
+            if why := switch.get("why"):
+                facts[pool["name"]] = f"{switch['step']}: {why}"
     return facts
 
 
