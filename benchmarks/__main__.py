@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import idle, logs, respawn, shim, startup, status, switch, tree
+from benchmarks import idle, logs, reload, respawn, shim, startup, status, switch, tree
 from benchmarks.lab import BenchmarkError, Lab
 from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, SYSTEMD, PeersMissing, Qvl, Side, install_peers, peers
 from benchmarks.report import Section, as_json, describe, machine, markdown, text
@@ -17,7 +17,7 @@ from benchmarks.scale import FULL, QUICK, TINY, Scale
 
 Measure = Callable[[Lab, Sequence[Side], Scale], Section]
 MEASUREMENTS: dict[str, Measure] = {
-    module.NAME: module.measure for module in (respawn, switch, tree, startup, logs, idle, status, shim)
+    module.NAME: module.measure for module in (respawn, switch, tree, startup, reload, logs, idle, status, shim)
 }
 
 
