@@ -9,7 +9,7 @@ from qvl.config.fault import Fault, join
 from qvl.config.settings import Config, Pool, Profile
 from qvl.core.placement import Ask, Clash, Slot, canonical, group_size, place
 from qvl.model.gpu import Gpu
-from qvl.model.spec import ArgValue, Engine, EngineKind, Launch, PoolSpec, WorkerSpec
+from qvl.model.spec import ArgValue, Engine, EngineKind, Launch, PoolSpec, StopPolicy, WorkerSpec
 
 LOOPBACK = "127.0.0.1"
 """Where workers listen that have a gateway: it is the one who talks to others."""
@@ -94,6 +94,8 @@ def _worker(config: Config, pool: Pool, profile: Profile, slot: Slot) -> WorkerS
 
 
 def _gateway(config: Config, pool: Pool) -> WorkerSpec:
+    # It takes nothing new from SIGTERM on and ends by itself once the last request has: its drain is part of its end.
+    stop = StopPolicy(drain=0.0, term=pool.policy.stop.drain + pool.policy.stop.term)
     return WorkerSpec(
         name=gateway_name(pool.name),
         pool=pool.name,
@@ -106,7 +108,7 @@ def _gateway(config: Config, pool: Pool) -> WorkerSpec:
             port=pool.port,
             api_key_file=pool.api_key_file,
         ),
-        policy=pool.policy,
+        policy=msgspec.structs.replace(pool.policy, stop=stop),
         autostart=pool.autostart,
         external=pool.external_workers,
     )

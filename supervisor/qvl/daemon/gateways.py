@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 PERIOD = 1.0
 """Seconds between looks at what the gateway says of itself."""
 
+SOON, SOON_FOR = 0.05, 2.0
+"""Seconds between looks, and for how long, after it was told of a server that it has not listed yet."""
+
 QUICK = 0.02
 """Seconds between looks while somebody waits for a worker to be listed, or not to be any more."""
 
@@ -63,6 +66,10 @@ class Routes:
         self.lock = asyncio.Lock()
         """Held from reading the list to changing it."""
         self.nudged = asyncio.Event()
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next look."""
+        return SOON if any(now - at < SOON_FOR for at in self.asked.values()) else PERIOD
 
 
 class Gateways:
@@ -186,7 +193,7 @@ class Gateways:
                     await self._try(pool, routes, self._count(routes))
                     self._supervisor.on_change()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(PERIOD):
+                        async with asyncio.timeout(routes.pause(time.monotonic())):
                             await routes.nudged.wait()
                     routes.nudged.clear()
         finally:
