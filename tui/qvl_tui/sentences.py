@@ -189,6 +189,8 @@ def change(pool: PoolStatus, switch: SwitchStatus) -> str:
             return f"taking {pool.name} back to the file's profile, {switch.to}"
         case "apply":
             return "applying the edited configuration"
+        case "restart":
+            return f"restarting {pool.name}, one after the other"
         case other:
             return f"{other} of {pool.name}"
 
