@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from qvl.config.origins import HIDDEN, Around, origins, profile_infos
+from qvl.config.origins import ANEW, HIDDEN, Around, origins, profile_infos
 from qvl.model.api import ArgOrigin, ProfileInfo
 from qvl.model.error import ErrorCode, QvlError
 
@@ -74,6 +74,13 @@ def test_what_only_a_pool_knows_is_left_out_without_one(tmp_path: Path) -> None:
     assert {"host", "port"} & {arg.key for arg in detail.args} == set()
     assert (detail.pool, detail.place) == (None, ())
     assert detail.command[3:5] == ("--port", "PORT")
+
+
+def test_a_model_without_a_flag_is_an_argument_too(tmp_path: Path) -> None:
+    around = Around(argv=("python", "serve", "m", "--x", "1", "--raw", "--x"), env={"VLLM_PORT": "0"})
+    detail = origins(config_of(tmp_path, TEXT), "fast", around)
+    assert ArgOrigin("model", "m", "profile standard") in detail.args
+    assert ArgOrigin("VLLM_PORT", ANEW, "qvl") in detail.env
 
 
 def test_a_profile_may_be_looked_at_without_its_command_line(tmp_path: Path) -> None:

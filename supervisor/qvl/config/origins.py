@@ -16,6 +16,7 @@ from qvl.model.spec import Engine, EngineKind
 
 HIDDEN: Final = "(hidden)"
 OURS: Final = "qvl"
+ANEW: Final = "a free one at each start"
 SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)")
 """Environment variables that are secrets by their names."""
 
@@ -70,8 +71,10 @@ def origins(config: Config, name: str, around: Around | None = None) -> ProfileD
 
 def _added(profile: Profile, around: Around) -> Iterator[ArgOrigin]:
     """The flags of the command line that no profile names."""
-    raw = len(profile.raw_args)
-    for key, value in flags_in(around.argv[: len(around.argv) - raw]).items():
+    flags = flags_in(around.argv[: len(around.argv) - len(profile.raw_args)])
+    if profile.model in around.argv and not {"model", "model-path"} & flags.keys():
+        flags["model"] = profile.model  # vLLM takes it without a flag
+    for key, value in flags.items():
         if key in profile.args or key.removeprefix("no-") in profile.args:
             continue
         if key in ("model", "model-path"):
@@ -80,7 +83,7 @@ def _added(profile: Profile, around: Around) -> Iterator[ArgOrigin]:
             if around.pool is not None:
                 yield ArgOrigin(key, around.settings.get(key, value), f"pool {around.pool}")
         elif key == "nccl-port":
-            yield ArgOrigin(key, "a free one at each start", OURS)
+            yield ArgOrigin(key, ANEW, OURS)
         else:
             yield ArgOrigin(key, value, OURS)
 
@@ -121,7 +124,7 @@ def _environment(profile: Profile, engine: Engine, around: Around) -> Iterator[A
             origin = f"pool {around.pool}" if of_pool else OURS
         else:
             origin = _origin(profile, f"env.{key}") if key in profile.env else f"engine {engine.name}"
-        yield _variable(key, value, origin)
+        yield _variable(key, ANEW if (key, value) == ("VLLM_PORT", "0") else value, origin)
 
 
 def find_profile(config: Config, name: str) -> Profile:
