@@ -213,14 +213,11 @@ def test_what_was_restarted_by_an_edit_that_a_successor_commits_is_kept(root: Pa
 
 
 LIVE = [
-    (1, "before /load_lora_adapter"),
     (2, "before /load_lora_adapter"),
-    (2, "after /load_lora_adapter"),
     (1, "before /unload_lora_adapter"),
     (1, "after /unload_lora_adapter"),
-    (1, "before rejected.json"),
 ]
-"""Around each call of a change that fails at its second one, and once it is taken back."""
+"""Around the calls of a change that fails at its second one, and of the way back."""
 
 
 def test_an_engine_that_was_changed_half_way_is_changed_back(root: Path) -> None:

@@ -1,6 +1,7 @@
 """What SGLang takes without a restart, and that its calls lead from wherever it may be to where it is to be."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -277,6 +278,9 @@ def test_what_the_installed_version_says_it_takes(tmp_path: Path) -> None:
     old, new = of(python, lora()), of(python, lora(A, log_level="debug"))
     assert LIVE.arguments(old, new, made + 1) == {"log-requests", "log-level", "lora-paths"}
     assert LIVE.arguments(old, new, made - 1) == frozenset(), "it was replaced since: another one runs"
+    edited = python.parents[1] / "lib/python3.11/site-packages/sglang/srt/managers/io_struct.py"
+    os.utime(edited, (made + 5, made + 5))
+    assert LIVE.arguments(old, new, made + 1) == frozenset(), "a checkout, of another commit since"
     python = install(tmp_path / "old", SOURCE.replace("log_level", "other"), SERVER.replace("get_all", "x"))
     assert LIVE.arguments(of(python, lora()), of(python, lora(A)), made + 60) == {"log-requests"}
     python = install(tmp_path / "strange", "", "")

@@ -225,22 +225,27 @@ def _words(text: str) -> str | None:
 
 # ---- the installed source
 
+_REQUESTS = "srt/managers/io_struct.py"
+_SERVER = "srt/entrypoints/http_server.py"
+
 
 def _changed_at(package: Path) -> float:
     """When this version was put there (unix time), 0 where that can't be told. An installer makes the directory of the
-    metadata anew, while the package's own changes when an interpreter first writes its bytecode."""
-    made = [path.stat().st_mtime for path in package.parent.glob("sglang-[0-9]*.dist-info")]
-    return max(made, default=0.0)
+    metadata anew, and may give files the times that they had elsewhere; a checkout has nothing but its files. (The
+    package's own directory changes when an interpreter first writes its bytecode.)"""
+    metadata = package.parent.glob("sglang-[0-9]*.dist-info")
+    files = (package / name for name in (_REQUESTS, _SERVER))
+    return max((path.stat().st_mtime for path in (*metadata, *files) if path.exists()), default=0.0)
 
 
 def _fields(package: Path) -> frozenset[str]:
-    source = _text(package / "srt" / "managers" / "io_struct.py")
+    source = _text(package / _REQUESTS)
     found = re.search(r"^class ConfigureLoggingReq\b.*\n((?:[ \t].*\n|\n)*)", source, re.MULTILINE)
     return frozenset(re.findall(r"^    (\w+):", found[1], re.MULTILINE)) if found else frozenset()
 
 
 def _lists_adapters(package: Path) -> bool:
-    source = _text(package / "srt" / "entrypoints" / "http_server.py")
+    source = _text(package / _SERVER)
     found = re.search(r'^@app\.get\("/v1/models"(?:.*\n(?!@))*', source, re.MULTILINE)
     return found is not None and "get_all_adapters" in found[0]
 
