@@ -82,7 +82,7 @@ GPUS: dict[str, list[Any]] = {
 
 
 SERVERS = [[], ["http://10.0.0.2:8000"]]
-GATEWAYS = st.one_of(
+GATEWAYS: st.SearchStrategy[Table] = st.one_of(
     st.just({}),
     st.just({"gateway": "none"}),
     st.fixed_dictionaries(

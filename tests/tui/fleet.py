@@ -261,7 +261,7 @@ class FakeLink:
     async def cancel_switch(self, pool: str) -> Accepted:
         self._reach()
         self.cancelled.append(pool)
-        return Accepted(self.seq + 1, f"the change of {pool} is taken back", ())
+        return Accepted(self.seq + 1, f"the change of {pool} goes back", ())
 
     def _reach(self) -> None:
         if not self.up:

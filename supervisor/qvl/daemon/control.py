@@ -185,7 +185,7 @@ class DaemonControl:
         seq = self._journal.seq
         self._changes.cancel(pool)
         self._audit(actor, "cancel the switch", pool=pool)
-        return Accepted(seq, f"the change of {pool} is taken back")
+        return Accepted(seq, f"the change of {pool} goes back")
 
     async def plan(self, path: Path | None) -> Plan:
         return await self._configuration.plan(path)
