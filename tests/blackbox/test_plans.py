@@ -137,3 +137,13 @@ def test_whoever_asks_gets_the_same_plan(tmp_path: Path) -> None:
         assert (code, out) == (0, f"revision {plan['revision']} is applied\n"), err
         assert "args.max-running-requests: unset → 9" in err
         assert daemon.ready(not_pid=before)["restarts"] == 0
+
+
+def test_the_mend_of_a_failed_worker_interrupts_nobody(tmp_path: Path) -> None:
+    with Daemon(tmp_path, {"supervisor": {"auto_apply": "safe"}}, args(sim_fail="bad-arguments")) as daemon:
+        daemon.start().in_phase("failed")
+        daemon.edit(args(sim_fail=None))
+        before = daemon.ready()["pid"]
+        daemon.edit(args(max_running_requests=9))
+        wait_until(lambda: daemon.file["pending"], 15, "now it would")
+        assert daemon.worker()["pid"] == before

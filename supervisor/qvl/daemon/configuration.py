@@ -25,7 +25,7 @@ from qvl.daemon.transaction import keep
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Severity
 from qvl.model.gpu import Gpu
-from qvl.model.plan import Action, Plan
+from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.spec import PoolSpec, WorkerSpec
 from qvl.model.status import ConfigStatus
 
@@ -312,11 +312,15 @@ class Configuration:
             live=self._changes.live.arguments(current, wanted),
         )
 
-    @staticmethod
-    def _applies_itself(config: Config, made: Plan) -> bool:
+    def _applies_itself(self, config: Config, made: Plan) -> bool:
         if made.removes_pools or config.supervisor.auto_apply is False:
             return False
-        return config.supervisor.auto_apply is True or not any(step.action.interrupts for step in made.steps)
+        return config.supervisor.auto_apply is True or not any(map(self._interrupts, made.steps))
+
+    def _interrupts(self, step: PlanStep) -> bool:
+        """A worker that has failed, or waits for its next start, is interrupted by nothing."""
+        worker = self._supervisor.workers.get(step.worker)
+        return step.action.interrupts and worker is not None and worker.record.phase.has_process
 
     async def _apply(self, prepared: Prepared, *, typed: bool) -> None:
         config, made = prepared.config, prepared.plan
