@@ -30,6 +30,8 @@ from tests.config.files import host, read
 
 Table = dict[str, Any]
 CARDS = host(4)
+LIVE = {"x"}
+"""Arguments that engines are said to take while they run."""
 
 edited = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
@@ -117,8 +119,14 @@ class Host:
                 profile=process.profile if process else worker.spec.profile,
             )
             current[name] = Current(worker.spec, record)
-        wanted = self.specs(config)
-        return plan(current, wanted, revision=config.revision, pool_wanted=self.pool_wanted, downtime={})
+        return plan(
+            current,
+            self.specs(config),
+            revision=config.revision,
+            pool_wanted=self.pool_wanted,
+            downtime={},
+            live={name: LIVE for name, worker in self.workers.items() if worker.process},
+        )
 
     def apply(self, config: Config) -> Plan:
         """`qvl.daemon.transaction.Transaction` where everything gets ready."""
@@ -276,9 +284,11 @@ def assert_least(made: Plan, there: Mapping[str, Worker], run: Host) -> None:
         if old.process is not None:
             assert new.process is not None
             assert (old.process.pid == new.process.pid) is kept
-            assert same_process(old.process.launched, new.spec.launch) is kept
+            assert same_process(old.process.launched, new.spec.launch) is (kept and step.action is not Action.LIVE)
         if not kept:
             assert keys_of(step) & LAUNCH_KEYS, "a restart has a reason"
+        if step.action is Action.LIVE:
+            assert not keys_of(step) & (LAUNCH_KEYS - {"args", "engine"})
         if step.action is Action.KEEP:
             assert step.keys == ()
             # `autostart` is for who is seen for the first time.
