@@ -112,7 +112,7 @@ def test_access_lines_go_on_at_the_level_of_the_start_and_that_is_told(tmp_path:
         daemon.edit(args(log_level="warning"))
         daemon.applied()
         daemon.until(lambda w: w["drift"], "drift")
-        assert daemon.worker()["drift"] == ["its web server still logs at level info"]
+        assert daemon.worker()["drift"] == ["log-level of its web server (still info)"]
         seen = daemon.log().count(b'"POST /v1/chat/completions')
         assert complete(daemon.port)[0] == 200
         assert daemon.log().count(b'"POST /v1/chat/completions') == seen + 1

@@ -208,8 +208,8 @@ def test_an_answer_is_judged_by_its_words_too(status: int, text: str, words: str
 
 def test_access_lines_are_left_behind_where_the_level_hides_or_shows_them() -> None:
     loud, quiet = launch(), launch(log_level="WARNING")
-    assert LIVE.left_behind(loud, quiet) == ("its web server still logs at level info",)
-    assert LIVE.left_behind(quiet, loud) == ("its web server still logs at level WARNING",)
+    assert LIVE.left_behind(loud, quiet) == ("log-level of its web server (still info)",)
+    assert LIVE.left_behind(quiet, loud) == ("log-level of its web server (still WARNING)",)
     assert LIVE.left_behind(loud, launch(log_level="debug")) == ()
     own = launch(log_level="error", log_level_http="info")
     assert LIVE.left_behind(launch(log_level_http="info"), own) == ()

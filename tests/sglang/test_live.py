@@ -53,7 +53,7 @@ def test_how_it_logs_is_edited_while_it_serves(daemon: Daemon) -> None:
 def test_its_level_reaches_the_scheduler_and_not_the_access_lines(daemon: Daemon) -> None:
     daemon.edit(args(log_level="error", log_requests=None))
     applied(daemon)
-    daemon.until(lambda w: w["drift"] == ["its web server still logs at level info"], "what is left behind")
+    daemon.until(lambda w: w["drift"] == ["log-level of its web server (still info)"], "what is left behind")
     before = daemon.log()
     assert complete(daemon)["choices"]
     wait_until(lambda: daemon.log().count(b"POST /v1/chat") > before.count(b"POST /v1/chat"), 10, "its access line")

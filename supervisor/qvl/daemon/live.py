@@ -44,6 +44,7 @@ class LiveChanges:
         surface: Callable[[Worker], tuple[Surface, str | None]],
         look_anew: Callable[[Worker], None],
         lives: Mapping[EngineKind, Live] = LIVES,
+        patience: float = PATIENCE,
     ) -> None:
         self._supervisor = supervisor
         self._client = client
@@ -51,6 +52,7 @@ class LiveChanges:
         self._surface = surface
         self._look_anew = look_anew
         self._lives = lives
+        self._patience = patience
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """One change of a worker at a time."""
         self._next_try: dict[str, float] = {}
@@ -152,7 +154,7 @@ class LiveChanges:
         those that a change has left in doubt."""
         for worker in self._supervisor.workers.values():
             if self._is_due(worker):
-                self._next_try[worker.name] = time.monotonic() + PATIENCE
+                self._next_try[worker.name] = time.monotonic() + self._patience
                 worker.run(self._group, "live", self._settle(worker))
 
     def _is_due(self, worker: Worker) -> bool:

@@ -96,7 +96,7 @@ class SglangLive:
         if "log-level-http" in now.args or _is_quiet(started) == _is_quiet(now):
             return ()
         level = str(_logging(started, "log-level"))
-        return (f"its web server still logs at level {level}",)
+        return (f"log-level of its web server (still {level})",)
 
 
 class SimulatedLive(SglangLive):
