@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qvl.config.flags import installed_check
 from qvl.config.load import load
+from qvl.config.ours import ours
 from qvl.engines.flags import ArgFault, Flag, FlagTable, check_args
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine
@@ -77,10 +78,10 @@ def test_a_key_file_needs_an_sglang_that_reads_one(tmp_path: Path) -> None:
     path = write(tmp_path, text)
 
     def old(engine: Engine, args: Mapping[str, ArgValue]) -> Sequence[ArgFault]:
-        return check_args(sglang("api-key", "port"), args, ())
+        return check_args(sglang("api-key", "port"), args, ours(engine.kind))
 
     def new(engine: Engine, args: Mapping[str, ArgValue]) -> Sequence[ArgFault]:
-        return check_args(sglang("api-key", "config"), args, ())
+        return check_args(sglang("api-key", "config"), args, ours(engine.kind))
 
     (fault,) = load(path, flag_check=old).faults
     assert str(fault) == (

@@ -37,12 +37,12 @@ def table(python: Path) -> FlagTable:
     return load_flags(python, None)
 
 
-def told(folder: Path, python: Path, args: str) -> tuple[list[str], list[str]]:
+def told(folder: Path, python: Path, args: str, pool: str = "") -> tuple[list[str], list[str]]:
     """What a user reads of a configuration with these arguments: (faults, warnings), from the line's number on."""
     file = folder / "qvl.toml"
     file.write_text(
         f'[engines.it]\nkind = "sglang"\npython = "{python}"\n'
-        '[pools.p]\nprofile = "q"\ngpus = "none"\n'
+        f'[pools.p]\nprofile = "q"\ngpus = "none"\n{pool}'
         f'[profiles.q]\nengine = "it"\nmodel = "Qwen/Qwen3-VL-8B-Instruct"\n[profiles.q.args]\n{args}\n'
     )
     loaded = load(file, flag_check=installed_check())
@@ -121,6 +121,10 @@ def test_every_flag_that_qvl_sets_itself_is_refused(python: Path, tmp_path: Path
         assert f'flags are written with hyphens: "{meant}"' in fault
     [dashed], _ = told(tmp_path, python, '"--port" = 1')
     assert 'is written without the leading dashes (did you mean "port"?)' in dashed
+
+
+def test_a_key_file_is_taken_by_every_version_that_reads_one(python: Path, tmp_path: Path) -> None:
+    assert told(tmp_path, python, "tp-size = 1", 'api_key_file = "/etc/key"\n') == ([], [])
 
 
 def test_a_choice_that_the_version_does_not_list_is_a_warning(python: Path, table: FlagTable, tmp_path: Path) -> None:

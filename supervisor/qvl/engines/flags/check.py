@@ -7,7 +7,7 @@ lenient in another: a value that isn't among the declared choices is a warning, 
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qvl.engines.flags.table import Flag, FlagTable, canonical
@@ -32,8 +32,8 @@ class ArgFault:
     message: str
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
-    absent: bool = False
-    """The installed version has no such flag."""
+    absent: bool = field(default=False, compare=False)
+    """The installed version has no such flag, whatever else is wrong with it."""
 
 
 def check_args(table: FlagTable, args: Mapping[str, object], ours: Collection[str]) -> list[ArgFault]:
@@ -58,7 +58,7 @@ def check_args(table: FlagTable, args: Mapping[str, object], ours: Collection[st
         elif table.dotted and table.find(key.partition(".")[0]) is not None:
             continue
         else:
-            faults.append(_unknown(table, key, reserved))
+            faults.append(replace(_unknown(table, key, reserved), absent=True))
     return faults
 
 
