@@ -312,6 +312,7 @@ def test_policies_restart_nobody(
         for key in POLICY_KEYS:
             pool.pop(key, None)
         pool.update({**copy.deepcopy(drawn), "autostart": autostart})
+    table["supervisor"] = {"auto_apply": "safe", "on_stop": "leave", "operator_group": "root", "viewer_group": ""}
     pids = {name: worker.process for name, worker in run.workers.items()}
     made = run.apply(config_of(folder, table))
     assert {step.action for step in made.steps} <= {Action.KEEP, Action.RECONFIGURE}
