@@ -46,9 +46,9 @@ async def edits(config: Path, seen: Signature, *, patience: float = PATIENCE) ->
             with _Watch(config) as watch:
                 while True:
                     watch.refresh()
-                    late = signature(config) != seen
-                    if not await watch.wait(0 if late else COMPARED) and signature(config) == seen:
-                        continue
+                    # What was written before the watch began, and then what no watch tells.
+                    while signature(config) == seen and not await watch.wait(COMPARED):
+                        pass
                     await watch.rest(patience)
                     seen = signature(config)
                     yield
@@ -83,9 +83,13 @@ class _Watch:
     def refresh(self) -> None:
         """Watch the directories of what the configuration hangs on now. Of those on the way there the names count, of
         the last ones what is written too."""
-        self._entries, ends = _hangs_on(self._config)
-        self._drop_ins = os.path.realpath(drop_ins_of(self._config))
-        written = {folder for folder, _ in ends} | {self._drop_ins}
+        found = None
+        while found != (found := _hangs_on(self._config)):  # until nothing has changed between the look and the watch
+            self._entries, ends = found
+            self._drop_ins = os.path.realpath(drop_ins_of(self._config))
+            self._watch({folder for folder, _ in ends} | {self._drop_ins})
+
+    def _watch(self, written: set[str]) -> None:
         folders = {folder for folder, _ in self._entries} | written
         for folder in folders:
             try:
@@ -126,19 +130,19 @@ class _Watch:
 def signature(config: Path) -> Signature:
     """Changes with the files that make up the configuration, and with who may read them."""
     found: list[tuple[str, int, int, int, int]] = []
-    for path in (config, *_drop_ins(config)):
+    for path in (str(config), *_drop_ins(config)):
         try:
-            state = path.stat()
+            state = os.stat(path)
         except OSError:
             continue
-        found.append((str(path), state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino))
+        found.append((path, state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino))
     return tuple(found)
 
 
-def _drop_ins(config: Path) -> list[Path]:
-    folder = drop_ins_of(config)
+def _drop_ins(config: Path) -> list[str]:
+    folder = str(drop_ins_of(config))
     try:
-        return [folder / name for name in sorted(os.listdir(folder)) if is_drop_in(name)]
+        return [f"{folder}/{name}" for name in sorted(os.listdir(folder)) if is_drop_in(name)]
     except OSError:
         return []
 
@@ -149,17 +153,17 @@ def _hangs_on(config: Path) -> tuple[set[Entry], set[Entry]]:
     point (Kubernetes swaps one for a whole directory)."""
     entries: set[Entry] = set()
     ends: set[Entry] = set()
-    for path in (config, *_drop_ins(config)):
+    for path in (str(config), *_drop_ins(config)):
         way = list(_way(path))
         entries.update(way)
         ends.update(way[-1:])
-    entries.update(_way(drop_ins_of(config)))
+    entries.update(_way(str(drop_ins_of(config))))
     return entries, ends
 
 
-def _way(path: Path) -> Iterator[Entry]:
+def _way(path: str) -> Iterator[Entry]:
     """The names that the kernel looks up for an absolute path, until one is missing: path_resolution(7)."""
-    folder, names, links = "/", list(reversed(path.parts[1:])), 0
+    folder, names, links = "/", _names(path), 0
     while names:
         name = names.pop()
         if name == "..":
@@ -168,7 +172,7 @@ def _way(path: Path) -> Iterator[Entry]:
         yield folder, name
         at = os.path.join(folder, name)
         try:
-            target = Path(os.readlink(at))
+            target = os.readlink(at)
         except OSError:  # no link, or not there
             if names and not os.path.isdir(at):
                 return
@@ -176,5 +180,10 @@ def _way(path: Path) -> Iterator[Entry]:
             continue
         if (links := links + 1) > LINKS:
             return
-        folder = "/" if target.is_absolute() else folder
-        names += reversed([part for part in target.parts if part != "/"])
+        folder = "/" if target.startswith("/") else folder
+        names += _names(target)
+
+
+def _names(path: str) -> list[str]:
+    """The last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
