@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,40 @@ def test_servers_elsewhere(tmp_path: Path) -> None:
         assert gateway(daemon)["pid"] == before
 
 
+def test_servers_elsewhere_that_are_away_hold_nobody_up(tmp_path: Path) -> None:
+    away = [
+        f"http://127.0.0.{host}:9" for host in range(2, 14)
+    ]  # the router takes ten at a time, and tries for minutes
+    with Daemon(tmp_path, FAST, pool(external_workers=away, **BEHIND)) as daemon:
+        daemon.start()
+        routed(daemon, 1)
+        daemon.client.act("restart", "chat-0", pool=False)
+        routed(daemon, 0)
+        routed(daemon, 1)
+        assert not any("still sends" in e["message"] for e in daemon.events())
+
+
+def test_without_its_control_key(tmp_path: Path) -> None:
+    with fleet(tmp_path, 1) as daemon:
+        before, home = gateway(daemon)["pid"], daemon.state / "gateway"
+        daemon.kill()
+        home.rename(home.with_name("aside"))
+        home.write_text("a file in its place")
+        daemon.start()
+        wait_until(lambda: gateway(daemon)["error"], 20, "it is told")
+        home.unlink()
+        wait_until(lambda: "another control key" in (gateway(daemon)["error"] or ""), 20, "a new key was made")
+        assert "control key" in (gateway(daemon)["reason"] or "")
+        said = daemon.said().count("another control key")
+        assert complete(daemon.port)[0] == 200
+        wait_until(lambda: (gateway(daemon)["requests"] or 0) > 0, 20, "a later look")
+        assert daemon.said().count("another control key") == said == 1
+        shutil.rmtree(home)
+        home.with_name("aside").rename(home)
+        routed(daemon, 1)
+        assert (gateway(daemon)["error"], gateway(daemon)["pid"]) == (None, before)
+
+
 @contextmanager
 def simulator(port: int) -> Iterator[None]:
     """A server that no daemon of ours knows."""
@@ -250,6 +285,27 @@ def test_no_requests_for_one_that_fails_its_smoke_test(tmp_path: Path) -> None:
         )
         front = gateway(daemon)
         assert (front["routed"], front["ready"]) == ([], False)
+
+
+def test_one_that_comes_back_is_tested_again(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    fine = site / "fine"
+    fine.touch()
+    (site / "health").touch()  # the router asks for it before it takes a server
+    program = f"exec {sys.executable} -m http.server --directory {site} --bind {{host}} {{port}}"
+    own: dict[str, Any] = {"kind": "command", "command": ["/bin/sh", "-c", program], "ready": "/", "smoke": "/fine"}
+    changes = merged({"engines": {"own": own}, "profiles": {"own": {"engine": "own"}}}, pool(profile="own", **BEHIND))
+    with Daemon(tmp_path, changes, pool(gpus=2)) as daemon:
+        daemon.start()
+        routed(daemon, 2)
+        daemon.edit(pool(gpus=1))
+        wait_until(lambda: len(daemon.status["workers"]) == 1, 20, "one is forgotten")
+        fine.unlink()
+        daemon.edit(pool(gpus=2))
+        daemon.ready("chat-1")
+        wait_until(lambda: any("smoke test" in e["message"] for e in daemon.events()), 20, "its test")
+        assert gateway(daemon)["routed"] == ["chat-0"]
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["comes", "goes"])

@@ -269,7 +269,11 @@ class WorkerAttendant:
         worker.run(self._group, "drift", self._look_for_drift(worker, worker.record))
 
     async def _look_for_drift(self, worker: Worker, record: WorkerRecord) -> None:
-        found = await asyncio.to_thread(self._launcher.drift, record)
+        try:
+            found = await asyncio.to_thread(self._launcher.drift, record)
+        except OSError as error:  # a start would come to nothing now, and is to say why when it is its turn
+            log.warning("worker %s: what a new start would do differently can't be told: %s", worker.name, error)
+            return
         if found != worker.drift and worker.record.generation == record.generation:
             worker.drift = found
             self._supervisor.tell(worker)

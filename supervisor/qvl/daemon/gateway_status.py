@@ -2,7 +2,7 @@
 
 import msgspec
 
-from qvl.daemon.gateways import Gateways
+from qvl.daemon.gateways import LIST, Gateways
 from qvl.daemon.report import worker_status
 from qvl.daemon.worker import Worker
 from qvl.model.status import GatewayStatus
@@ -18,7 +18,8 @@ def gateway_status(gateway: Worker, gateways: Gateways) -> GatewayStatus:
     routes = gateways.routes(pool)
     figures = routes.figures if routes is not None else None
     if gateway.record.ready and not reachable:
-        own["reason"] = own["reason"] or "it has no worker to send requests to"
+        unknown = routes.errors.get(LIST) if routes is not None else None
+        own["reason"] = own["reason"] or unknown or "it has no worker to send requests to"
     return GatewayStatus(
         **own,
         routed=routed,

@@ -16,7 +16,7 @@ import httpx
 
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import read_secrets
-from qvl.daemon.router_client import Figures, Routed, RouterClient, RouterRefused
+from qvl.daemon.router_client import Figures, Routed, RouterClient, RouterRefused, answers
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import Smoke
 from qvl.daemon.worker import Worker
@@ -49,6 +49,9 @@ ON_THE_WAY = 0.3
 ASK_AGAIN = 10.0
 """Seconds after which a server that is still not listed is named once more: the router tries by itself meanwhile."""
 
+LIST, FIGURES = "list", "figures"
+"""What a gateway is asked for."""
+
 SMOKE_PAUSE = 5.0
 """Seconds until a worker that did not pass is tested again."""
 
@@ -60,12 +63,21 @@ class Routes:
         self.client = client
         self.listed: dict[str, Routed] = {}
         self.figures = Figures()
-        self.error: str | None = None
+        self.errors: dict[str, str] = {}
+        """What it didn't answer at the last attempt, by what was asked."""
         self.asked: dict[str, float] = {}
         """When the router was told of a server that it has not listed yet."""
+        self.reached: set[str] = set()
+        """Servers elsewhere that are not listed, and answered when they were looked at last."""
+        self.adopted = False
+        """Whether it was seen whom an earlier daemon had it list."""
         self.lock = asyncio.Lock()
         """Held from reading the list to changing it."""
         self.nudged = asyncio.Event()
+
+    @property
+    def error(self) -> str | None:
+        return self.errors.get(LIST) or self.errors.get(FIGURES)
 
     def pause(self, now: float) -> float:
         """Seconds until the next look."""
@@ -84,8 +96,8 @@ class Gateways:
         self._home = home
         self._smoke = smoke
         self._routes: dict[str, Routes] = {}
-        self._accepted: dict[str, int] = {}
-        """The generation of each worker that has passed its smoke test last."""
+        self._accepted: dict[str, tuple[int, int]] = {}
+        """Which run of each worker has passed its smoke test last."""
         self._tests: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.broken: defaultdict[str, int] = defaultdict(int)
         """By pool: requests that may have broken off with their worker, since the daemon's start."""
@@ -94,8 +106,7 @@ class Gateways:
 
     def routes(self, pool: str) -> Routes | None:
         """None while the gateway doesn't run."""
-        gateway = self._gateway(pool)
-        return self._routes.get(pool) if gateway is not None and gateway.record.phase is Phase.RUNNING else None
+        return self._routes.get(pool) if self._runs(pool) else None
 
     def routed(self, pool: str) -> tuple[str, ...]:
         """The workers that the gateway sends requests to."""
@@ -120,18 +131,18 @@ class Gateways:
 
     async def accept(self, worker: Worker) -> str | None:
         """Test a worker that says it is ready, once for each of its runs; what is wrong with it, None: nothing."""
-        generation = worker.record.generation
+        run = _run(worker)
         async with self._tests[worker.name]:
-            if self._accepted.get(worker.name) == generation:
+            if self._accepted.get(worker.name) == run:
                 return None
             if (wrong := await self._smoke(worker)) is None:
-                self._accepted[worker.name] = generation
+                self._accepted[worker.name] = run
             return wrong
 
     async def admit(self, worker: Worker) -> str | None:
         """Have a ready worker get requests. What is wrong with it; None once it does, or where no gateway runs."""
         pool = worker.record.pool
-        if not worker.spec.policy.routed or self.routes(pool) is None:
+        if not worker.spec.policy.routed or not self._runs(pool):
             return None
         if (wrong := await self.accept(worker)) is not None:
             return wrong
@@ -140,20 +151,21 @@ class Gateways:
         def done() -> bool:
             routes = self.routes(pool)
             known = routes.listed.get(_address(worker)) if routes is not None else None
-            return routes is None or not worker.record.ready or (known is not None and known.is_healthy)
+            return not self._runs(pool) or not worker.record.ready or (known is not None and known.is_healthy)
 
         return None if await self._until(pool, done, ADMISSION) else f"the gateway does not take it in {ADMISSION:g} s"
 
     async def dismiss(self, worker: Worker) -> None:
         """Have the gateway send nothing more to a worker that is about to drain, and what it sent arrive there."""
         pool = worker.record.pool
-        if not worker.spec.policy.routed or self.routes(pool) is None:
+        if not worker.spec.policy.routed or not self._runs(pool):
             return
         self.nudge(pool)
 
         def gone() -> bool:
-            routes = self.routes(pool)
-            return routes is None or _address(worker) not in routes.listed
+            if (routes := self.routes(pool)) is None:
+                return not self._runs(pool)  # a daemon that has just come has not looked at it yet
+            return routes.adopted and _address(worker) not in routes.listed
 
         if not await self._until(pool, gone, FAREWELL):
             self._publish(worker, f"the gateway still sends it requests {FAREWELL:g} s after it was to stop")
@@ -165,7 +177,7 @@ class Gateways:
             async with asyncio.timeout(limit):
                 while True:
                     if (routes := self.routes(pool)) is not None:
-                        await self._try(pool, routes, self._follow(pool, routes))
+                        await self._try(pool, routes, LIST, self._follow(pool, routes))
                     if condition():
                         return True
                     await asyncio.sleep(QUICK)
@@ -178,19 +190,24 @@ class Gateways:
         pool, process = gateway.record.pool, gateway.record.process
         assert process is not None
         launch = gateway.record.launched or gateway.spec.launch
-        key = control_key(self._home)
-        routes = Routes(RouterClient(self._http, launch.host, launch.port, process.nccl_port, key))
+        routes = Routes(
+            RouterClient(self._http, launch.host, launch.port, process.nccl_port, lambda: control_key(self._home))
+        )
         self._routes[pool] = routes
         try:
-            await self._try(pool, routes, self._adopt(pool, routes))
             async with asyncio.TaskGroup() as tests:
                 testing: dict[str, asyncio.Task[None]] = {}
                 while True:
-                    for worker in self._untested(pool):
-                        if worker.name not in testing or testing[worker.name].done():
-                            testing[worker.name] = tests.create_task(self._test(worker))
-                    await self._try(pool, routes, self._follow(pool, routes))
-                    await self._try(pool, routes, self._count(routes))
+                    if routes.adopted:
+                        for worker in self._untested(pool):
+                            if worker.name not in testing or testing[worker.name].done():
+                                testing[worker.name] = tests.create_task(self._test(worker))
+                    for address in gateway.spec.external:
+                        known = address in routes.listed or address in routes.reached
+                        if not known and (address not in testing or testing[address].done()):
+                            testing[address] = tests.create_task(self._look_at(routes, address))
+                    await self._try(pool, routes, LIST, self._follow(pool, routes))
+                    await self._try(pool, routes, FIGURES, self._count(routes))
                     self._supervisor.on_change()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(routes.pause(time.monotonic())):
@@ -202,7 +219,7 @@ class Gateways:
 
     def _untested(self, pool: str) -> list[Worker]:
         members = self._members(pool)
-        return [w for w in members if w.record.ready and self._accepted.get(w.name) != w.record.generation]
+        return [w for w in members if w.record.ready and self._accepted.get(w.name) != _run(w)]
 
     async def _test(self, worker: Worker) -> None:
         if (wrong := await self.accept(worker)) is None:
@@ -211,17 +228,29 @@ class Gateways:
             self._publish(worker, f"it gets no requests, since it did not pass its smoke test: {wrong}")
             await asyncio.sleep(SMOKE_PAUSE)
 
-    async def _adopt(self, pool: str, routes: Routes) -> None:
+    async def _look_at(self, routes: Routes, address: str) -> None:
+        """See whether a server elsewhere answers. The router is told of none that doesn't: it would try for minutes,
+        ten at a time, and whoever is to come or to leave meanwhile would wait for that."""
+        if await answers(self._http, address):
+            routes.reached.add(address)
+            routes.nudged.set()
+        else:
+            await asyncio.sleep(PERIOD)
+
+    def _adopt(self, pool: str, routes: Routes) -> None:
         """Who is listed by a gateway that an earlier daemon started has passed its test."""
-        listed = await routes.client.workers()
         for worker in self._members(pool):
-            if _address(worker) in listed and worker.record.ready:
-                self._accepted[worker.name] = worker.record.generation
+            if _address(worker) in routes.listed and worker.record.ready:
+                self._accepted[worker.name] = _run(worker)
+        routes.adopted = True
+        routes.nudged.set()
 
     async def _follow(self, pool: str, routes: Routes) -> None:
         """Make the list what it should be, as far as one look goes."""
         async with routes.lock:
             routes.listed = await routes.client.workers()
+            if not routes.adopted:
+                self._adopt(pool, routes)
             gateway = self._gateway(pool)
             fit = {_address(w): w for w in self._members(pool) if self._is_fit(w)}
             wanted = {*fit, *(gateway.spec.external if gateway is not None else ())}
@@ -232,14 +261,16 @@ class Gateways:
             missing = wanted - routes.listed.keys()
             routes.asked = {address: at for address, at in routes.asked.items() if address in missing}
             for address in missing:
-                if now - routes.asked.get(address, -ASK_AGAIN) >= ASK_AGAIN:
+                known = address in fit or address in routes.reached
+                if known and now - routes.asked.get(address, -ASK_AGAIN) >= ASK_AGAIN:
                     holder = fit.get(address, gateway)
                     await routes.client.add(address, _key(holder) if holder is not None else None)
                     routes.asked[address] = now
+                    routes.reached.discard(address)
 
     def _is_fit(self, worker: Worker) -> bool:
         record = worker.record
-        return record.phase is Phase.RUNNING and record.ready and self._accepted.get(worker.name) == record.generation
+        return record.phase is Phase.RUNNING and record.ready and self._accepted.get(worker.name) == _run(worker)
 
     async def _note_loss(self, pool: str, routes: Routes, address: str) -> None:
         """A worker that ends unasked takes along what it had in flight."""
@@ -248,7 +279,7 @@ class Gateways:
             return
         before = routes.figures.active
         own = (worker.metrics.running or 0) + (worker.metrics.queued or 0)
-        await self._count(routes)
+        await self._try(pool, routes, FIGURES, self._count(routes))
         if lost := max(before.get(address, 0 if before else own), routes.figures.active.get(address, 0)):
             self.broken[pool] += lost
             self._publish(worker, f"it ended with {lost} in flight: streams broke off, the rest is tried elsewhere")
@@ -256,19 +287,25 @@ class Gateways:
     async def _count(self, routes: Routes) -> None:
         routes.figures = await routes.client.figures() or routes.figures
 
-    async def _try(self, pool: str, routes: Routes, work: Awaitable[None]) -> None:
+    async def _try(self, pool: str, routes: Routes, what: str, work: Awaitable[None]) -> None:
         """What the gateway doesn't answer now is asked again soon; that it doesn't is told once."""
         error = None
         try:
             await work
         except (httpx.HTTPError, RouterRefused, ValueError, OSError) as failure:
             error = str(failure) or type(failure).__name__
-        if error is not None and error != routes.error:
+        if error is None:
+            routes.errors.pop(what, None)
+        elif routes.errors.get(what) != error:
             log.warning("the gateway of pool %s: %s", pool, error)
-        routes.error = error
+            routes.errors[what] = error
 
     def _members(self, pool: str) -> list[Worker]:
         return [w for w in self._supervisor.workers.values() if w.record.pool == pool and w.spec.policy.routed]
+
+    def _runs(self, pool: str) -> bool:
+        gateway = self._gateway(pool)
+        return gateway is not None and gateway.record.phase is Phase.RUNNING
 
     def _gateway(self, pool: str) -> Worker | None:
         workers = self._supervisor.workers.values()
@@ -284,6 +321,12 @@ def _address(worker: Worker) -> str:
     """Where its present process listens."""
     launch = worker.record.launched or worker.spec.launch
     return url(launch.host, launch.port)
+
+
+def _run(worker: Worker) -> tuple[int, int]:
+    """Tells its present process from all others: one that was forgotten and comes back counts its runs from 1 again."""
+    process = worker.record.process
+    return worker.record.generation, process.pid_start if process is not None else 0
 
 
 def _key(worker: Worker) -> str | None:

@@ -4,8 +4,11 @@ As sglang-router 0.3.2 answers: adding and removing are queued and answered with
 not listed until it can, and one that is removed goes on with what it has in flight.
 """
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -54,31 +57,37 @@ class RouterRefused(Exception):
 
 
 class RouterClient:
-    """One router. Its methods raise httpx.HTTPError where there is no answer and RouterRefused for a wrong one."""
+    """One router. Its methods raise httpx.HTTPError where there is no answer and RouterRefused for a wrong one. `key`
+    is asked for at each request: one that can't be read now may be later, and what it raises is raised."""
 
-    def __init__(self, http: httpx.AsyncClient, host: str, port: int, metrics_port: int | None, key: str) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, host: str, port: int, metrics_port: int | None, key: Callable[[], str]
+    ) -> None:
         self._http = http
         self._base = url(host, port)
         self._metrics_port = metrics_port
-        self._headers = {"Authorization": f"Bearer {key}"}
+        self._key = key
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key()}"}
 
     async def workers(self) -> dict[str, Routed]:
         """By URL."""
-        answer = await self._http.get(f"{self._base}/workers", headers=self._headers, timeout=TIMEOUT)
+        answer = await self._http.get(f"{self._base}/workers", headers=self._headers(), timeout=TIMEOUT)
         listed = _read(answer, 200, _List)
         return {routed.url: routed for routed in listed.workers}
 
     async def add(self, address: str, api_key: str | None) -> None:
         """Have it take a server; it is listed once it was reached."""
         body = {"url": address} | ({"api_key": api_key} if api_key else {})
-        answer = await self._http.post(f"{self._base}/workers", headers=self._headers, json=body, timeout=TIMEOUT)
+        answer = await self._http.post(f"{self._base}/workers", headers=self._headers(), json=body, timeout=TIMEOUT)
         if answer.status_code not in (200, 202, 409):  # 409: it has it
             raise RouterRefused(f"POST /workers answered {answer.status_code}")
 
     async def remove(self, routed: Routed) -> None:
         """Have it send nothing more to a server."""
         address = f"{self._base}/workers/{routed.id}"
-        answer = await self._http.delete(address, headers=self._headers, timeout=TIMEOUT)
+        answer = await self._http.delete(address, headers=self._headers(), timeout=TIMEOUT)
         if answer.status_code not in (200, 202, 404):
             raise RouterRefused(f"DELETE /workers answered {answer.status_code}")
 
@@ -88,6 +97,23 @@ class RouterClient:
             return None
         answer = await self._http.get(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=TIMEOUT)
         return parse(answer.text) if answer.status_code == 200 else None
+
+
+async def answers(http: httpx.AsyncClient, address: str) -> bool:
+    """Whether a server of another host answers at all, whatever it says: it is asked without a key. Of one with TLS,
+    whether it takes connections: whom to trust is for the router to say."""
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "https":
+            async with asyncio.timeout(TIMEOUT):
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443)
+            writer.close()
+        else:
+            async with asyncio.timeout(TIMEOUT):
+                await http.get(f"{address.rstrip('/')}/v1/models", timeout=TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):  # TimeoutError is an OSError
+        return False
+    return True
 
 
 def parse(text: str) -> Figures:
@@ -106,6 +132,8 @@ def parse(text: str) -> Figures:
 
 
 def _read(answer: httpx.Response, expected: int, kind: type[T]) -> T:
+    if answer.status_code == 401:
+        raise RouterRefused("it was started with another control key than the present one: restart it")
     if answer.status_code != expected:
         raise RouterRefused(f"{answer.request.url.path} answered {answer.status_code}")
     try:

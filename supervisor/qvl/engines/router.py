@@ -4,6 +4,7 @@ Facts come from reading and running sglang-router 0.3.2 (docs/gateway.md). It ne
 qvl's has none: the wheel fits any Python from 3.8 on and brings no torch.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -27,6 +28,9 @@ DEFAULTS: dict[str, object] = {
     "health-check-interval-secs": 10,
     "health-check-timeout-secs": 10,
     "health-failure-threshold": 3,
+    # How long a step of taking a worker may last: a worker is handed over once it answers, and what waits for one that
+    # has ended since takes a tenth of the router's attention.
+    "worker-startup-timeout-secs": 10,
     "disable-circuit-breaker": True,  # ten answers of a full queue would take a worker out for a minute
 }
 
@@ -105,7 +109,11 @@ def control_key(home: Path) -> str:
     try:
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        if (known := file.read_text().strip()) != "":
+        try:
+            known = file.read_bytes().decode("ascii").strip()
+        except UnicodeDecodeError:
+            raise OSError(errno.EILSEQ, "it is no key of ours: remove it, and restart the gateway", str(file)) from None
+        if known != "":
             return known
         file.unlink()  # a full disk has cut it short
         return control_key(home)
