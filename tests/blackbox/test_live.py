@@ -161,6 +161,7 @@ def test_an_adapter_that_the_engine_refuses_takes_everything_back(tmp_path: Path
         assert "already loaded" in daemon.file["error"]
         assert daemon.file["applied"] != daemon.file["revision"]
         assert adapters(daemon, 0) == {"base": "org/base"}, "loaded, and unloaded again"
+        assert adapters(daemon, 1) == {"base": "org/base", "sql": str(tight)}, "theirs is left alone"
         for index in range(2):
             after = daemon.worker(f"chat-{index}")
             assert (after["pid"], after["ready"]) == (before[index]["pid"], True)

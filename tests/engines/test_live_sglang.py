@@ -1,5 +1,6 @@
 """What SGLang takes without a restart, and that its calls lead from wherever it may be to where it is to be."""
 
+import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 from hypothesis import given
-from qvl.engines.live import LiveCall
+from qvl.engines.live import LiveCall, carry_out
 from qvl.engines.live_sglang import LIVES, LOGGING, SglangLive, adapters, loaded_adapters, takes
 from qvl.model.spec import ArgValue, Engine, EngineKind, Launch
 
@@ -110,9 +111,11 @@ def test_a_path_alone_is_its_own_name() -> None:
 
 
 class Server:
-    """SGLang as far as its calls go."""
+    """SGLang as far as its calls go. A call that nobody waits for may come about later: before the next one that
+    concerns adapters, since these wait for each other, and not before somebody looks."""
 
     def __init__(self, started: Launch) -> None:
+        self.late: LiveCall | None = None
         self.logging = {key: started.args.get(key, LOGGING[key]) for key in LOGGING}
         self.loaded = {name: path for name, (path, _) in (adapters(started) or {}).items()}
 
@@ -121,6 +124,9 @@ class Server:
         return {"data": [{"id": "m", "root": "m", "parent": None}, *cards]}
 
     def post(self, call: LiveCall) -> tuple[int, str]:
+        late, self.late = self.late, None
+        if late is not None:
+            self.post(late)
         name = str(call.body.get("lora_name"))
         match call.path:
             case "/configure_logging":
@@ -130,45 +136,87 @@ class Server:
                 self.loaded[name] = str(call.body["lora_path"])
             case "/unload_lora_adapter" if name in self.loaded:
                 del self.loaded[name]
+            case "/unload_lora_adapter":
+                error = f"LoRA with name {name} does not exist. Loaded LoRAs: odict_keys([])"
+                return 400, json.dumps({"success": False, "error_message": error})
             case _:
-                return 400, json.dumps({"success": False, "error_message": f"no {call.path} of {name}"})
+                error = f"Failed to load LoRA adapter {name} because it is already loaded"
+                return 400, json.dumps({"success": False, "error_message": error})
         return 200, json.dumps({"success": True, "error_message": ""})
+
+    def made(self, olds: Sequence[Launch], new: Launch) -> list[str] | str:
+        """What comes of a whole change."""
+
+        async def look(path: str) -> dict[str, object] | str:
+            return self.models()
+
+        async def post(call: LiveCall) -> str | None:
+            return LIVE.wrong(call, *self.post(call))
+
+        return asyncio.run(carry_out(LIVE, olds, new, look, post))
 
 
 LAUNCHES = st.builds(
     lambda paths, **logging: lora(*paths, **{key: value for key, value in logging.items() if value is not None}),
-    paths=st.lists(st.sampled_from([A, B, "/c"]), unique=True),
+    paths=st.lists(st.sampled_from([A, B, "/c", "a=/other"]), unique_by=lambda path: path[:1]),
     log_level=st.sampled_from([None, "info", "debug"]),
     log_requests=st.sampled_from([None, True, False]),
     log_requests_level=st.sampled_from([None, 0, 2]),
 )
 
 
-@given(LAUNCHES, st.lists(st.tuples(LAUNCHES, st.integers(0, 6)), max_size=3), LAUNCHES)
+@given(LAUNCHES, st.lists(st.tuples(LAUNCHES, st.integers(0, 6), st.booleans()), max_size=3), LAUNCHES)
 def test_calls_lead_to_the_goal_from_wherever_a_change_was_cut_off(
-    started: Launch, tried: list[tuple[Launch, int]], goal: Launch
+    started: Launch, tried: list[tuple[Launch, int, bool]], goal: Launch
 ) -> None:
-    """After any number of changes that were cut off after some of their calls, one whole change is enough."""
+    """After any number of changes that were cut off after some of their calls, or in the middle of one that the engine
+    goes on with, one whole change is enough. It says what it has done, and nothing of what was so."""
     server, olds = Server(started), [started]
-    for target, done in tried:
-        for call in LIVE.calls(olds, target, server.models())[:done]:
-            status, text = server.post(call)
-            assert LIVE.wrong(call, status, text) is None
+    for target, done, goes_on in tried:
+        calls = LIVE.calls(olds, target, server.models())
+        for call in calls[:done]:
+            server.post(call)
+        if goes_on and done < len(calls):
+            server.late = calls[done]
         olds.append(target)
-    calls = LIVE.calls(olds, goal, server.models() if LIVE.look(olds, goal) else {})
-    for call in calls:
-        status, text = server.post(call)
-        assert LIVE.wrong(call, status, text) is None, "no call is refused for what is so already"
-    assert (server.logging, server.loaded) == (Server(goal).logging, Server(goal).loaded)
-    again = LIVE.calls([*olds, goal], goal, server.models())
-    assert {call.path for call in again} <= {"/configure_logging"}, "adapters are as they are to be"
+    said = server.made(olds, goal)
+    assert isinstance(said, list), said
+    assert (server.logging, server.loaded, server.late) == (Server(goal).logging, Server(goal).loaded, None)
+    again = server.made([*olds, goal], goal)
+    assert isinstance(again, list)
+    assert not any(part.startswith(("loading", "unloading")) for part in again), "adapters are as they are to be"
 
 
 def test_what_others_have_loaded_is_left_alone() -> None:
     server = Server(lora(A))
-    server.loaded["theirs"] = "/theirs"
-    calls = LIVE.calls([lora(A, B), lora(A)], lora(A), server.models())
-    assert calls == ()
+    server.loaded |= {"theirs": "/theirs", "b": "/theirs"}
+    assert server.made([lora(A)], lora(A, "/c")) == ["loading the LoRA adapter /c"]
+    refused = server.made([lora(A, "/c")], lora(A, B, "/c"))
+    assert isinstance(refused, str)
+    assert "b because it is already loaded" in refused
+    assert server.made([lora(A, "/c"), lora(A, B, "/c")], lora(A, "/c")) == []
+    assert server.loaded == {"a": "/a", "/c": "/c", "theirs": "/theirs", "b": "/theirs"}
+
+
+def test_an_engine_that_refuses_ever_new_things_is_left_at_last() -> None:
+    looks = 0
+
+    async def look(path: str) -> dict[str, object] | str:
+        nonlocal looks
+        looks += 1
+        name, path = ("a", "/a") if looks % 2 else ("b", "/b")
+        return {"data": [{"id": name, "root": path, "parent": "m"}]}
+
+    async def post(call: LiveCall) -> str | None:
+        return f"no {call.what}"
+
+    said = asyncio.run(carry_out(LIVE, [lora()], lora(A, B), look, post))
+    assert isinstance(said, str)
+    assert said.startswith("no loading the LoRA adapter")
+
+
+def test_only_adapters_that_are_missing_are_loaded() -> None:
+    server = Server(lora(A))
     assert [call.path for call in LIVE.calls([lora(A)], lora(A, B), server.models())] == ["/load_lora_adapter"]
 
 

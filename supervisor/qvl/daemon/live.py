@@ -19,7 +19,7 @@ from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Worker
 from qvl.engines.base import Surface
-from qvl.engines.live import Live
+from qvl.engines.live import Live, LiveCall, carry_out
 from qvl.engines.live_sglang import LIVES
 from qvl.host.crashpoint import crash_point
 from qvl.model.event import Severity
@@ -27,6 +27,9 @@ from qvl.model.spec import EngineKind, Launch, WorkerSpec
 from qvl.model.worker import Phase, WorkerRecord
 
 log = logging.getLogger(__name__)
+
+SILENCE = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+"""What is raised where no answer comes."""
 
 PATIENCE = 30.0
 """Seconds after which a worker that could not be brought to its specification is tried again."""
@@ -114,26 +117,24 @@ class LiveChanges:
         """The parts that were done, or what went wrong."""
         live = self._lives[new.engine.kind]
         _, key = self._surface(worker)
-        seen: dict[str, object] = {}
-        done: list[str] = []
-        what = "it"
-        try:
-            if path := live.look(olds, new):
-                what = path
-                seen = await self._client.fetch(worker, path, key)
-            for call in live.calls(olds, new, seen):
-                what = call.what
-                crash_point(f"before {call.path} of {worker.name}")
+
+        async def look(path: str) -> dict[str, object] | str:
+            try:
+                return await self._client.fetch(worker, path, key)
+            except (*SILENCE, ValueError) as error:
+                return f"{path}: {_silence(error)}"
+
+        async def post(call: LiveCall) -> str | None:
+            crash_point(f"before {call.path} of {worker.name}")
+            try:
                 answer = await self._client.post(worker, call.path, key, call.body, call.timeout)
-                crash_point(f"after {call.path} of {worker.name}")
-                if (wrong := live.wrong(call, answer.status_code, answer.text)) is not None:
-                    return wrong.replace(key, "[redacted]") if key else wrong
-                done.append(call.what)
-        except (TimeoutError, httpx.TimeoutException):
-            return f"{what}: no answer in time"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return f"{what}: {type(error).__name__} {error}".strip()
-        return done
+            except SILENCE as error:
+                return f"{call.what}: {_silence(error)}"
+            crash_point(f"after {call.path} of {worker.name}")
+            wrong = live.wrong(call, answer.status_code, answer.text)
+            return wrong.replace(key, "[redacted]") if wrong and key else wrong
+
+        return await carry_out(live, olds, new, look, post)
 
     def _tell(self, worker: Worker, done: list[str]) -> None:
         self._next_try.pop(worker.name, None)
@@ -181,3 +182,9 @@ class LiveChanges:
                 worker=worker.name,
                 pool=worker.record.pool,
             )
+
+
+def _silence(error: Exception) -> str:
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "no answer in time"
+    return f"{type(error).__name__} {error}".strip()

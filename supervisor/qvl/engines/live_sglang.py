@@ -40,6 +40,10 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 REQUESTS_LEVELS = range(4)
 REQUESTS_FORMATS = ("text", "json")
 
+_LOAD, _UNLOAD = "/load_lora_adapter", "/unload_lora_adapter"
+_ABSENT, _PRESENT = "does not exist. Loaded LoRAs:", "because it is already loaded"
+"""What it says of an adapter to unload that isn't there, and of one to load that is (0.5.5 to 0.5.23)."""
+
 QUICK = 10.0
 """Seconds for what the server process does by itself."""
 LOADING = 120.0
@@ -67,15 +71,21 @@ class SglangLive:
         loaded = loaded_adapters(seen)
         wanted, known = adapters(new) or {}, [adapters(old) or {} for old in olds]
         calls = []
-        for name in sorted({name for found in known for name in found} - wanted.keys()):
-            if name in loaded:
-                body: dict[str, object] = {"lora_name": name}
-                calls.append(LiveCall("/unload_lora_adapter", body, f"unloading the LoRA adapter {name}", LOADING))
-        if any(found != wanted for found in known):
-            for name, (path, pinned) in wanted.items():
-                if loaded.get(name) != path:
-                    body = {"lora_name": name, "lora_path": path, "pinned": pinned}
-                    calls.append(LiveCall("/load_lora_adapter", body, f"loading the LoRA adapter {name}", LOADING))
+        ours = {(name, path) for found in known for name, (path, _) in found.items()}
+        gone = {name for name, _ in ours} - wanted.keys()
+        moved = {name for name, (path, _) in wanted.items() if loaded.get(name, path) != path}
+        for name in sorted(gone | moved):
+            if name in loaded and (name, loaded[name]) not in ours:
+                continue  # somebody else's
+            # Also where it isn't there: it may be about to be. This waits for a load that is under way, a look doesn't.
+            what = f"{'unloading' if name in loaded else 'keeping out'} the LoRA adapter {name}"
+            calls.append(LiveCall(_UNLOAD, {"lora_name": name}, what, LOADING, _ABSENT))
+        for name, (path, pinned) in wanted.items():
+            body: dict[str, object] = {"lora_name": name, "lora_path": path, "pinned": pinned}
+            if any(found != wanted for found in known) and loaded.get(name) != path:
+                calls.append(LiveCall(_LOAD, body, f"loading the LoRA adapter {name}", LOADING))
+            elif len(olds) > 1 and any(found.get(name) != (path, pinned) for found in known):  # or about to go
+                calls.append(LiveCall(_LOAD, body, f"keeping the LoRA adapter {name}", LOADING, _PRESENT))
         changed = [key for key in LOGGING if any(_logging(old, key) != _logging(new, key) for old in olds)]
         if changed:
             body = {key.replace("-", "_"): _logging(new, key) for key in changed}
@@ -85,7 +95,7 @@ class SglangLive:
 
     def wrong(self, call: LiveCall, status: int, text: str) -> str | None:
         said = _words(text)
-        if status == 200 and said is None:
+        if (status == 200 and said is None) or (call.so_already and call.so_already in (said or "")):
             return None
         if status == 401:
             why = f"{call.path} wants a key that qvl does not know (401): is there an admin key?"
