@@ -86,6 +86,16 @@ def test_rolling_switch_fails_nobody(tmp_path: Path) -> None:
         assert (front["failed"], front["broken"], len(front["routed"])) == (0, 0, 4)
 
 
+def test_switch_without_a_restart_is_tested_too(tmp_path: Path) -> None:
+    other: Table = {"profiles": {"loud": {"extends": "standard", "args": {"log-requests": True}}}}
+    with fleet(tmp_path, 1, other) as daemon:
+        before, asked = pids(daemon), daemon.log().count(b"POST /v1/chat/completions")
+        daemon.client.switch("chat", "loud")
+        switched(daemon, "loud")
+        assert pids(daemon) == before
+        wait_until(lambda: daemon.log().count(b"POST /v1/chat/completions") > asked, 10, "a completion")
+
+
 def test_switch_that_goes_back_fails_nobody(tmp_path: Path) -> None:
     other: Table = {"profiles": {"bad": {"extends": "standard", "args": {"sim-fail": "out-of-gpu-memory"}}}}
     with fleet(tmp_path, 2, other) as daemon, Load(daemon.pool()["endpoint"] or "", clients=4) as load:

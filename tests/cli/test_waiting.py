@@ -65,6 +65,19 @@ def test_restart_is_not_done_while_the_old_process_answers() -> None:
     assert restart.verdict().state == DONE
 
 
+def test_restart_fails_once_it_comes_to_no_more_workers() -> None:
+    restart = goal(RESTARTED, "qwen3-vl-0", "qwen3-vl-1")
+    event = {"type": "event", "at": "", "kind": "restart", "severity": "error", "pool": "qwen3-vl", "seq": 5}
+    event |= {"message": "it was cancelled", "data": {"outcome": "failed"}}
+    restart.see(cast("FrameDoc", event))
+    assert restart.verdict().state == WAITING  # that was an earlier one
+    restart.see(cast("FrameDoc", {**event, "seq": 6, "pool": "chat"}))
+    assert restart.verdict().state == WAITING
+    restart.see(cast("FrameDoc", {**event, "seq": 7}))
+    verdict = restart.verdict()
+    assert (verdict.state, verdict.message) == (FAILED, "it was cancelled")
+
+
 def test_start_of_a_failed_worker_does_not_fail_by_its_old_failure() -> None:
     start = goal(READY, "chat-0")
     assert start.verdict().state == WAITING

@@ -77,6 +77,13 @@ def chosen_workers(words: Iterable[str], doc: StatusDoc) -> list[WorkerDoc]:
     return [worker for worker in doc["workers"] if not words or worker["name"] in wanted]
 
 
+def named_pools(words: Iterable[str], doc: StatusDoc) -> set[str]:
+    """The pools that the words name, by their own names or by those of their gateways."""
+    asked = set(words)
+    found = {pool["name"]: pool.get("gateway") for pool in doc["pools"]}
+    return {name for name, front in found.items() if name in asked or (front and front["name"] in asked)}
+
+
 def one_pool(name: str | None, pools: list[PoolDoc], *, option: str) -> PoolDoc:
     """The named pool, or the only one there is."""
     from qvl.model.error import ErrorCode, QvlError

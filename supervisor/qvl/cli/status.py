@@ -25,10 +25,10 @@ def status(context: Context, args: argparse.Namespace) -> int:
         return 0
     doc = context.client.status()
     if args.workers:
-        from qvl.cli.names import chosen_workers
+        from qvl.cli.names import chosen_workers, named_pools
 
         chosen = chosen_workers(args.workers, doc)
-        pools = {worker["pool"] for worker in chosen}
+        pools = {worker["pool"] for worker in chosen} | named_pools(args.workers, doc)
         cards = {gpu for worker in chosen for gpu in worker["gpus"]}
         doc["workers"] = chosen
         doc["pools"] = [pool for pool in doc["pools"] if pool["name"] in pools]

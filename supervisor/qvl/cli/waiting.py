@@ -103,6 +103,8 @@ class WorkerGoal:
         self._acted = after is not None
         self._begun = after is None or seen >= after
         self._before: dict[str, tuple[object, ...]] = {}
+        self._ended: dict[str, str] = {}
+        """By pool: why a restart that goes one by one has ended before it came to all."""
         self._remember()
 
     def see(self, frame: FrameDoc) -> None:
@@ -110,6 +112,10 @@ class WorkerGoal:
         if not self._begun:
             self._remember()
             self._begun = frame.get("seq", -1) >= (self._after or 0)
+        if frame["type"] == "event" and frame["kind"] == "restart" and frame["seq"] > (self._after or 0):
+            pool = frame.get("pool")
+            if pool is not None and (frame.get("data") or {}).get("outcome") == "failed":
+                self._ended[pool] = frame["message"]
 
     def _remember(self) -> None:
         self._before = {name: _mark(self.fleet.find(name)) for name in self.names}
@@ -142,6 +148,8 @@ class WorkerGoal:
         if worker["ready"] and (fresh or self.goal == READY):
             return Verdict(DONE)
         if not fresh and self._acted:
+            if self.goal == RESTARTED and (why := self._ended.get(worker["pool"])) is not None:
+                return Verdict(FAILED, why, "see what happened: qvlctl events", worker)
             return Verdict(WAITING)
         if worker["phase"] == "failed":
             return Verdict(FAILED, failure(worker), advice(worker), worker)

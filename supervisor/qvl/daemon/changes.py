@@ -112,14 +112,23 @@ class Changes:
             if step != "preparing":
                 self._publish(key, now)
 
+        changed: set[str] = set()
+
+        async def bring(worker: Worker, spec: WorkerSpec, trial: bool) -> str | None:
+            changed.add(worker.name)
+            return await self.live.bring(worker, spec, trial=trial)
+
+        async def smoke(worker: Worker) -> str | None:
+            return await self._gateways.accept(worker, anew=worker.name in changed)
+
         is_switch = kind in ("switch", "reset")
         transaction = Transaction(
             self._supervisor,
             made.steps,
             {spec.name: spec for spec in wanted},
-            smoke=self._gateways.accept if is_switch else None,
+            smoke=smoke if is_switch else None,
             admit=self._gateways.admit,
-            bring=lambda worker, spec, trial: self.live.bring(worker, spec, trial=trial),
+            bring=bring,
             watch=watch,
             commit=commit,
             all_on_trial=is_switch,

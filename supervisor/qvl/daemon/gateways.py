@@ -129,11 +129,12 @@ class Gateways:
         if (routes := self._routes.get(pool)) is not None:
             routes.nudged.set()
 
-    async def accept(self, worker: Worker) -> str | None:
-        """Test a worker that says it is ready, once for each of its runs; what is wrong with it, None: nothing."""
+    async def accept(self, worker: Worker, *, anew: bool = False) -> str | None:
+        """Test a worker that says it is ready, once for each of its runs, or `anew`, since it was changed while it ran;
+        what is wrong with it, None: nothing."""
         run = _run(worker)
         async with self._tests[worker.name]:
-            if self._accepted.get(worker.name) == run:
+            if self._accepted.get(worker.name) == run and not anew:
                 return None
             if (wrong := await self._smoke(worker)) is None:
                 self._accepted[worker.name] = run
