@@ -174,6 +174,20 @@ def test_new_daemon_takes_the_gateway_over(tmp_path: Path) -> None:
         assert (pids(daemon), gateway(daemon)["pid"]) == (before, front)
 
 
+@pytest.mark.parametrize("phase", ["draining", "starting"])
+def test_new_daemon_goes_on_one_by_one(tmp_path: Path, phase: str) -> None:
+    slow = args(sim_token_seconds=0.05, sim_load_seconds=1)
+    with fleet(tmp_path, 2, slow) as daemon, Load(daemon.pool()["endpoint"] or "", clients=6, tokens=30) as load:
+        wait_until(lambda: len(load.answers) > 10, 20, "load")
+        daemon.edit(args(max_running_requests=9))
+        daemon.in_phase(phase)
+        daemon.kill()
+        daemon.start()
+        daemon.applied()
+        routed(daemon, 2)
+    assert load.failures == []
+
+
 def test_keys(tmp_path: Path) -> None:
     key = "sesame-4711"
     file = tmp_path / "key"

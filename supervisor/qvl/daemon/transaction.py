@@ -94,6 +94,7 @@ class Transaction:
                 if step.action is Action.LIVE:
                     await self._change_live(step.worker)
                     self.done += 1
+            await self._await_left_behind()
             await self._unless_cancelled(self._make_room())
             for step in self._steps:
                 if step.action in (Action.RESTART, Action.RELAYOUT):
@@ -118,6 +119,22 @@ class Transaction:
             if serves and (wrong := await self._check(spec := self._wanted[step.worker])) is not None:
                 return f"{step.worker} can't be started with profile {spec.profile}: {wrong}"
         return None
+
+    async def _await_left_behind(self) -> None:
+        """Workers that an earlier daemon had restarted for this, and left on their way, are to serve before the next
+        one leaves. One that doesn't get there is taken back as all that was never committed."""
+        if not any(step.action is Action.RESTART for step in self._steps):
+            return
+        for step in self._steps:
+            name = step.worker
+            worker = self._supervisor.workers.get(name)
+            if worker is None or name not in self._supervisor.uncommitted or step.action is not Action.KEEP:
+                continue
+            self._watch("restarting", name, self.done)
+            now = await self._unless_cancelled(self._supervisor.until(name, lambda w: _settled(w, -1)))
+            if now is not None and now.record.phase in (Phase.FAILED, Phase.BACKOFF):
+                raise Failure(f"{name} did not get ready: {now.record.reason}")
+            await self._route(worker)
 
     async def _make_room(self) -> None:
         """What moves or leaves goes first, so that cards and ports are free for those that come. That holds for those
@@ -145,7 +162,8 @@ class Transaction:
         if worker is None:
             return
         was_up = worker.record.wanted is Wanted.UP
-        on_trial = was_up and (worker.record.ready or self._all_on_trial or name in self._interrupted)
+        served = worker.record.ready or name in self._interrupted or name in self._supervisor.uncommitted
+        on_trial = was_up and (served or self._all_on_trial)
         self._before.setdefault(name, worker.spec)
         generation = worker.record.generation
 
@@ -162,10 +180,14 @@ class Transaction:
             return
         await self._await_ready(name, generation)
         await self._prove(worker)
-        if spec.policy.routed and worker.record.ready:
-            self._watch("routing", name, self.done)
-            if (wrong := await self._unless_cancelled(self._admit(worker))) is not None:
-                raise Failure(f"{name} gets no requests with profile {spec.profile}: {wrong}")
+        await self._route(worker)
+
+    async def _route(self, worker: Worker) -> None:
+        if not worker.spec.policy.routed or not worker.record.ready:
+            return
+        self._watch("routing", worker.name, self.done)
+        if (wrong := await self._unless_cancelled(self._admit(worker))) is not None:
+            raise Failure(f"{worker.name} gets no requests with profile {worker.record.profile}: {wrong}")
 
     async def _change_live(self, name: str) -> None:
         """Bring one worker to its new specification while it serves. One that doesn't serve yet gets it in the end, and
