@@ -38,8 +38,8 @@ class Switching:
         return prepared.plan, self._finish(change, pool, target)
 
     def tell_cut_off(self) -> None:
-        """Say how the switches ended of which an earlier daemon told the beginning and no end: it died meanwhile, and what
-        it had committed holds."""
+        """Say how the switches ended of which an earlier daemon told the beginning and no end: it died meanwhile, and
+        what it had committed holds."""
         last: dict[str, dict[str, object]] = {}
         for event in self._journal.since(0):
             if event.kind == "switch" and event.pool is not None and event.data is not None:
