@@ -188,6 +188,23 @@ def test_new_daemon_goes_on_one_by_one(tmp_path: Path, phase: str) -> None:
     assert load.failures == []
 
 
+def test_what_was_not_committed_goes_back_one_by_one(tmp_path: Path) -> None:
+    other: Table = {"profiles": {"eagle": {"extends": "standard", "args": {"max-running-requests": 7}}}}
+    asks: Table = {"supervisor": {"auto_apply": False}}
+    slow = args(sim_token_seconds=0.05, sim_load_seconds=1)
+    with fleet(tmp_path, 2, slow, other, asks) as daemon, Load(daemon.pool()["endpoint"] or "", clients=6) as load:
+        wait_until(lambda: len(load.answers) > 10, 20, "load")
+        daemon.client.switch("chat", "eagle")
+        daemon.in_phase("starting", "chat-1")
+        daemon.kill()
+        daemon.start()
+        wait_until(lambda: {w["profile"] for w in daemon.status["workers"] if w["ready"]} == {"standard"}, 30, "back")
+        wait_until(lambda: daemon.pool()["switch"] is None, 30, "its end")
+        routed(daemon, 2)
+        assert not any(daemon.record(name)["trial"] for name in ("chat-0", "chat-1"))
+    assert load.failures == []
+
+
 def test_keys(tmp_path: Path) -> None:
     key = "sesame-4711"
     file = tmp_path / "key"

@@ -27,7 +27,8 @@ EVERY_POOL = "*"
 
 
 class Changes:
-    """Runs transactions and knows how far each is. `tell` is called whenever that changes."""
+    """Runs transactions and knows how far each is. `tell` is called whenever that changes, `spawn`
+    has work done that nobody waits for."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Changes:
         live: LiveChanges,
         journal: Journal,
         tell: Callable[[], None],
+        spawn: Callable[[Awaitable[None]], None],
         check: Check | None = None,
     ) -> None:
         self._supervisor = supervisor
@@ -43,6 +45,7 @@ class Changes:
         self.live = live
         self._journal = journal
         self._tell = tell
+        self._spawn = spawn
         self._check = check
         self._running: dict[str, Transaction] = {}
         self._status: dict[str, SwitchStatus] = {}
@@ -140,11 +143,14 @@ class Changes:
         return self._run(key, transaction)
 
     def restart(self, pool: str, workers: Sequence[Worker]) -> Awaitable[None]:
-        """Restart workers that serve one after the other, each once the last gets requests again; it ends with the
-        first that doesn't get ready."""
+        """Restart workers one after the other, each once the last gets requests again, and the first once those do that
+        an earlier daemon has left on their way; it ends with the first that doesn't get ready."""
         profile = workers[0].spec.profile
-        made = Plan("", tuple(PlanStep(worker.name, Action.RESTART) for worker in workers))
-        change = self.begin(pool, "restart", profile, made, [worker.spec for worker in workers], lambda: None)
+        left = [w for w in self._supervisor.workers.values() if w.name in self._supervisor.uncommitted]
+        awaited = [worker for worker in left if worker.record.pool == pool and worker not in workers]
+        steps = [(worker, Action.KEEP) for worker in awaited] + [(worker, Action.RESTART) for worker in workers]
+        made = Plan("", tuple(PlanStep(worker.name, action) for worker, action in steps))
+        change = self.begin(pool, "restart", profile, made, [worker.spec for worker, _ in steps], lambda: None)
 
         async def go() -> None:
             wrong = await change
@@ -154,6 +160,18 @@ class Changes:
             self._journal.publish("restart", sentence, severity=severity, pool=pool, data={"outcome": outcome})
 
         return go()
+
+    def take_back(self) -> None:
+        """What an earlier daemon had changed and never committed goes back; behind a gateway one after the other."""
+        for pool, workers in self._supervisor.take_back().items():
+            if pool in self._running or EVERY_POOL in self._running:  # that brings them to what is to be
+                self._supervisor.uncommitted.difference_update(worker.name for worker in workers)
+                continue
+            self._spawn(self._back(self.restart(pool, workers), pool))
+
+    async def _back(self, change: Awaitable[None], pool: str) -> None:
+        await change
+        await self._supervisor.ask(lambda: self._supervisor.settled(pool))
 
     async def _run(self, key: str, transaction: Transaction) -> str | None:
         try:

@@ -180,7 +180,7 @@ class Configuration:
         """What an earlier daemon had changed and never committed goes back, where nothing that is about to be applied
         says otherwise."""
         if self._next is None:
-            self._supervisor.take_back()
+            self._changes.take_back()
 
     async def applier(self) -> None:
         """Applies what was read last, one configuration at a time, when no switch is under way."""
@@ -195,7 +195,7 @@ class Configuration:
                 self._applying = config.revision
                 await self._apply(self._prepare(config), typed=typed)
                 self._applying = None
-                self._supervisor.take_back()  # what this apply has not changed, and an earlier daemon never committed
+                self._changes.take_back()  # what this apply has not changed, and an earlier daemon never committed
 
     async def plan(self, path: Path | None) -> Plan:
         """What the live file, or another, would do. QvlError with every fault where it is refused."""

@@ -159,9 +159,19 @@ class Daemon:
         def tell() -> None:
             control.tell()
 
+        switches: set[asyncio.Task[None]] = set()
+
+        def spawn(work: Awaitable[None]) -> None:
+            async def go() -> None:
+                await work
+
+            task = group.create_task(go())
+            switches.add(task)
+            task.add_done_callback(switches.discard)
+
         live = LiveChanges(supervisor, client, group, surface=attendant.surface, look_anew=attendant.look_for_drift)
         supervisor.can_settle = live.can_settle
-        changes = Changes(supervisor, gateways, live, journal, tell, launcher.check)
+        changes = Changes(supervisor, gateways, live, journal, tell, spawn, launcher.check)
         configuration = Configuration(
             self._paths.config,
             ConfigState(self._paths.state_dir),
@@ -175,16 +185,6 @@ class Daemon:
             warned=carrying.warned,
         )
         history = HistoryRing()
-
-        switches: set[asyncio.Task[None]] = set()
-
-        def spawn(work: Awaitable[None]) -> None:
-            async def go() -> None:
-                await work
-
-            task = group.create_task(go())
-            switches.add(task)
-            task.add_done_callback(switches.discard)
 
         switching = Switching(configuration, changes, journal)
         control = DaemonControl(

@@ -170,10 +170,13 @@ class Supervisor:
         self.feed(name, StopAsked())
         self._forget_if_done(worker)
 
-    def take_back(self) -> None:
+    def take_back(self) -> dict[str, list[Worker]]:
         """Workers that run what nobody committed, or failed with it, are restarted with what holds; those that can do
-        without are brought to it as they run."""
+        without are brought to it as they run. Those behind a gateway are for the caller to restart, so that somebody
+        serves meanwhile: they come back by pool, in the order for that, and stay uncommitted until `settled`, as do
+        their neighbours that are on their way."""
         names, self.uncommitted = self.uncommitted, set()
+        turns: dict[str, list[Worker]] = {}
         for name in sorted(names):
             worker = self.workers.get(name)
             if worker is None:
@@ -186,7 +189,27 @@ class Supervisor:
             else:
                 sentence = f"goes back to profile {worker.spec.profile}: the daemon ended before a change was committed"
                 self.journal.publish("switch", sentence, worker=name, pool=worker.record.pool)
-                self.post(name, RestartAsked())
+                if worker.spec.policy.routed:
+                    self.uncommitted.add(name)
+                    turns.setdefault(worker.record.pool, []).append(worker)
+                else:
+                    self.post(name, RestartAsked())
+        for worker in (self.workers[name] for name in names if name in self.workers):
+            record = worker.record
+            if record.pool in turns and worker.spec.policy.routed and record.wanted is Wanted.UP and not record.ready:
+                self.uncommitted.add(worker.name)
+        return {pool: sorted(workers, key=lambda w: w.record.ready) for pool, workers in turns.items()}
+
+    def settled(self, pool: str) -> None:
+        """Note of those that were taken back that they are; one that wasn't after all is for the next attempt."""
+        for name in sorted(self.uncommitted):
+            worker = self.workers.get(name)
+            if worker is None or worker.record.pool != pool:
+                continue
+            launched = worker.record.launched
+            if launched is None or not launch_changes(launched, worker.spec.launch):
+                self.uncommitted.discard(name)
+                self._save(worker.record)
 
     def forget_pools(self, known: Collection[str]) -> None:
         """Keep the will for pools that are `known` only: one that comes back later begins anew."""
