@@ -117,6 +117,20 @@ def test_edit_restarts_one_after_the_other(tmp_path: Path) -> None:
     assert load.failures == []
 
 
+def test_edit_waits_for_one_that_has_just_crashed(tmp_path: Path) -> None:
+    with fleet(tmp_path, 2, args(sim_load_seconds=1)) as daemon:
+        pid = daemon.worker("chat-0")["pid"]
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        daemon.in_phase("starting")
+        routed(daemon, 1)
+        with Load(daemon.pool()["endpoint"] or "", clients=4) as load:
+            daemon.edit(args(max_running_requests=9))
+            daemon.applied()
+            routed(daemon, 2)
+        assert load.failures == []
+
+
 def test_restart_of_a_pool_goes_one_by_one(tmp_path: Path) -> None:
     with fleet(tmp_path, 2) as daemon:
         before, front = pids(daemon), gateway(daemon)["pid"]

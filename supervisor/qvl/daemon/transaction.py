@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+HELD_UP = 30.0
+"""Seconds that a worker which wasn't serving has to begin its start, while others of its pool wait for their turn."""
+
 Bring = Callable[[Worker, WorkerSpec, bool], Coroutine[Any, Any, str | None]]
 """Makes a running worker what a specification says, without a restart, on trial or not; what went wrong, None if
 nothing."""
@@ -177,10 +180,36 @@ class Transaction:
         self._watch("restarting", name, self.done)
         await self._supervisor.ask(turn)
         if not on_trial:
+            if was_up and spec.policy.routed and self._somebody_serves(spec.pool):
+                await self._let_come(name, generation)
             return
         await self._await_ready(name, generation)
         await self._prove(worker)
         await self._route(worker)
+
+    def _somebody_serves(self, pool: str) -> bool:
+        return any(
+            w.record.ready and w.spec.policy.routed for w in self._supervisor.workers.values() if w.spec.pool == pool
+        )
+
+    async def _let_come(self, name: str, generation: int) -> None:
+        """A worker that wasn't serving binds nobody; but where others of its pool serve, it has its chance to do so
+        before the next one leaves. What keeps it from its card may do so for good: that isn't waited for."""
+
+        def begun(worker: Worker | None) -> bool:
+            return _settled(worker, generation) or (worker is not None and worker.record.generation > generation)
+
+        async def come() -> Worker | None:
+            try:
+                async with asyncio.timeout(HELD_UP):
+                    await self._supervisor.until(name, begun)
+            except TimeoutError:
+                return None
+            return await self._supervisor.until(name, lambda w: _settled(w, generation))
+
+        worker = await self._unless_cancelled(come())
+        if worker is not None and worker.record.ready:
+            await self._unless_cancelled(self._admit(worker))
 
     async def _route(self, worker: Worker) -> None:
         if not worker.spec.policy.routed or not worker.record.ready:
@@ -352,6 +381,6 @@ def _has_place(worker: Worker) -> bool:
 def _settled(worker: Worker | None, generation: int) -> bool:
     if worker is None or worker.record.wanted is Wanted.DOWN:
         return True
-    if worker.record.phase in (Phase.FAILED, Phase.BACKOFF):
+    if worker.record.phase in (Phase.FAILED, Phase.BACKOFF, Phase.STOPPED):  # stopped: it ended as it should
         return True
     return worker.record.generation > generation and worker.record.ready
