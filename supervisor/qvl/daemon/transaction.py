@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HELD_UP = 30.0
-"""Seconds that a worker which wasn't serving has to begin its start, while others of its pool wait for their turn."""
+"""Seconds that a worker which wasn't serving has to begin its start, while those that serve wait for their turn."""
 
 Bring = Callable[[Worker, WorkerSpec, bool], Coroutine[Any, Any, str | None]]
 """Makes a running worker what a specification says, without a restart, on trial or not; what went wrong, None if
@@ -78,6 +78,8 @@ class Transaction:
         """What those were that were changed without a restart, and the generation of the process that was changed."""
         self._interrupted: set[str] = set()
         """Those of them whose process was ended to make room."""
+        self._coming: dict[str, int] = {}
+        """Those behind a gateway that were restarted and weren't serving, and their generation before that."""
         self._cancelled = asyncio.Event()
         self.total = sum(1 for step in steps if step.action in (Action.LIVE, Action.RESTART, Action.RELAYOUT))
         self.done = 0
@@ -164,6 +166,8 @@ class Transaction:
         spec = self._wanted[name]
         if worker is None:
             return
+        if spec.policy.routed and worker.record.ready:
+            await self._let_come()
         was_up = worker.record.wanted is Wanted.UP
         served = worker.record.ready or name in self._interrupted or name in self._supervisor.uncommitted
         on_trial = was_up and (served or self._all_on_trial)
@@ -180,26 +184,21 @@ class Transaction:
         self._watch("restarting", name, self.done)
         await self._supervisor.ask(turn)
         if not on_trial:
-            if was_up and spec.policy.routed and self._somebody_serves(spec.pool):
-                await self._let_come(name, generation)
+            if was_up and spec.policy.routed:
+                self._coming[name] = generation
             return
         await self._await_ready(name, generation)
         await self._prove(worker)
         await self._route(worker)
 
-    def _somebody_serves(self, pool: str) -> bool:
-        return any(
-            w.record.ready and w.spec.policy.routed for w in self._supervisor.workers.values() if w.spec.pool == pool
-        )
+    async def _let_come(self) -> None:
+        """Those that weren't serving when they were restarted bind nobody; but they have their chance to come back
+        before one leaves that serves. What keeps one from its card may do so for good: that isn't waited for."""
 
-    async def _let_come(self, name: str, generation: int) -> None:
-        """A worker that wasn't serving binds nobody; but where others of its pool serve, it has its chance to do so
-        before the next one leaves. What keeps it from its card may do so for good: that isn't waited for."""
+        async def come(name: str, generation: int) -> Worker | None:
+            def begun(worker: Worker | None) -> bool:
+                return _settled(worker, generation) or (worker is not None and worker.record.generation > generation)
 
-        def begun(worker: Worker | None) -> bool:
-            return _settled(worker, generation) or (worker is not None and worker.record.generation > generation)
-
-        async def come() -> Worker | None:
             try:
                 async with asyncio.timeout(HELD_UP):
                     await self._supervisor.until(name, begun)
@@ -207,9 +206,14 @@ class Transaction:
                 return None
             return await self._supervisor.until(name, lambda w: _settled(w, generation))
 
-        worker = await self._unless_cancelled(come())
-        if worker is not None and worker.record.ready:
-            await self._unless_cancelled(self._admit(worker))
+        async def all_of_them() -> None:
+            coming, self._coming = self._coming, {}
+            for worker in await asyncio.gather(*(come(*each) for each in coming.items())):
+                if worker is not None and worker.record.ready:
+                    await self._admit(worker)
+
+        if self._coming:
+            await self._unless_cancelled(all_of_them())
 
     async def _route(self, worker: Worker) -> None:
         if not worker.spec.policy.routed or not worker.record.ready:
