@@ -157,7 +157,8 @@ def test_crash_is_counted(tmp_path: Path) -> None:
             routed(daemon, 2)
         assert all(answer.streamed for answer in load.failures), load.failures
         front = gateway(daemon)
-        assert 0 < len(load.failures) <= front["broken"]
+        assert len(load.failures) <= front["broken"]  # what wasn't streamed was tried again with the other
+        assert front["broken"] > 0
         assert any(e["kind"] == "gateway" and "in flight" in e["message"] for e in daemon.events())
 
 
@@ -191,7 +192,7 @@ def test_new_daemon_takes_the_gateway_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("phase", ["draining", "starting"])
 def test_new_daemon_goes_on_one_by_one(tmp_path: Path, phase: str) -> None:
     slow = args(sim_token_seconds=0.05, sim_load_seconds=1)
-    with fleet(tmp_path, 2, slow) as daemon, Load(daemon.pool()["endpoint"] or "", clients=6, tokens=30) as load:
+    with fleet(tmp_path, 2, slow) as daemon, Load(daemon.pool()["endpoint"] or "", clients=4, tokens=12) as load:
         wait_until(lambda: len(load.answers) > 10, 20, "load")
         daemon.edit(args(max_running_requests=9))
         daemon.in_phase(phase)
