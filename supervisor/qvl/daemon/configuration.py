@@ -7,25 +7,24 @@ was tried and went back, which isn't tried again until the file changes or someo
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from qvl.config.flags import installed_check
-from qvl.config.fleet import Fleet, fleet
+from qvl.config.fleet import Fleet
 from qvl.config.load import Loaded, load
 from qvl.config.settings import Config, read_once_edits
 from qvl.config.state import ConfigState, Override, Rejected, hold
-from qvl.core.planning import Current, expected_downtime, plan
 from qvl.daemon.changes import EVERY_POOL, Changes, summary
 from qvl.daemon.journal import Journal
+from qvl.daemon.planner import Planner, Prepared
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.transaction import keep
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Severity
-from qvl.model.gpu import Gpu
-from qvl.model.plan import Action, Plan, PlanStep
+from qvl.model.plan import Action, Plan
 from qvl.model.spec import PoolSpec, WorkerSpec
 from qvl.model.status import ConfigStatus
 
@@ -39,15 +38,6 @@ class NoConfiguration(QvlError):
     """The file is refused and there is none that was applied before: there is nothing to run."""
 
 
-class Prepared(msgspec.Struct, frozen=True):
-    """A plan with the configuration that it leads to. `path`: of another file than the live one."""
-
-    plan: Plan
-    config: Config
-    fleet: Fleet
-    path: Path | None = None
-
-
 class Configuration:
     """Everything here runs in the daemon's loop; changes of workers go through the supervisor's inbox."""
 
@@ -58,8 +48,7 @@ class Configuration:
         supervisor: Supervisor,
         journal: Journal,
         *,
-        inventory: Callable[[], Sequence[Gpu]],
-        remembered: Callable[[], Mapping[str, Mapping[str, float]]],
+        planner: Planner,
         changes: Changes,
         tell: Callable[[], None],
         cache: Path,
@@ -71,8 +60,7 @@ class Configuration:
         self._state = state
         self._supervisor = supervisor
         self._journal = journal
-        self._inventory = inventory
-        self._remembered = remembered
+        self._planner = planner
         self._changes = changes
         self._tell = tell
         self._cache, self.warned = cache, warned
@@ -120,7 +108,7 @@ class Configuration:
     def first_fleet(self) -> dict[str, WorkerSpec]:
         """The workers to begin with; pools that this host can't place are told about."""
         assert self.applied is not None
-        placed = self._place(self.applied, self._overrides)
+        placed = self._planner.place(self.applied, self._overrides)
         for fault in placed.faults:
             self._error = str(fault)
             self._journal.publish("config.refused", str(fault), severity=Severity.ERROR)
@@ -150,7 +138,7 @@ class Configuration:
                 self._refuse(_lines(loaded))
                 return
             config = loaded.config
-            prepared = self._prepare(config)
+            prepared = self._planner.prepare(config, self._overrides)
             if prepared.fleet.faults:
                 self._refuse("\n".join(map(str, prepared.fleet.faults)))
                 return
@@ -164,7 +152,7 @@ class Configuration:
                 return  # it is under way: `apply` was typed before the edit was noticed
             self._forget_rejection()
             self._error = None
-            self._waits = not typed and not self._applies_itself(config, prepared.plan)
+            self._waits = not typed and not self._planner.applies_itself(config, prepared.plan)
             if self._waits and prepared.plan.changes:
                 removes = ", ".join(prepared.plan.removes_pools)
                 why = f"it removes pool {removes} with workers up" if removes else "auto_apply leaves it to you"
@@ -193,7 +181,7 @@ class Configuration:
             if due is not None:
                 config, typed = due
                 self._applying = config.revision
-                await self._apply(self._prepare(config), typed=typed)
+                await self._apply(self._planner.prepare(config, self._overrides), typed=typed)
                 self._applying = None
                 self._changes.take_back()  # what this apply has not changed, and an earlier daemon never committed
 
@@ -204,7 +192,7 @@ class Configuration:
             self._note(loaded)
         if loaded.config is None:
             raise QvlError(ErrorCode.REFUSED, _lines(loaded), f"mend {path or self.path}, then plan again")
-        prepared = self._prepare(loaded.config)
+        prepared = self._planner.prepare(loaded.config, self._overrides)
         if prepared.fleet.faults:
             faults = "\n".join(map(str, prepared.fleet.faults))
             raise QvlError(ErrorCode.REFUSED, faults, f"mend {path or self.path}, then plan again")
@@ -251,9 +239,7 @@ class Configuration:
         config = self.applied
         if config is None:
             raise QvlError(ErrorCode.CONFLICT, "no configuration is applied yet")
-        placed = self._place(config, self._overridden(pool, override))
-        wanted = [worker for worker in placed.workers if worker.pool == pool]
-        return Prepared(self._plan(wanted, config.revision, pool), config, placed)
+        return self._planner.prepare(config, self._overridden(pool, override), pool)
 
     def commit_override(self, pool: str, override: Override | None, placed: Fleet) -> None:
         self._overrides = self._overridden(pool, override)  # of now: other pools have switched meanwhile
@@ -287,40 +273,6 @@ class Configuration:
         self._error = error
         self._waits = False
         self._tell()
-
-    def _place(self, config: Config, overrides: Mapping[str, Override]) -> Fleet:
-        held, _ = hold(overrides, config)
-        return fleet(config, self._inventory(), {name: override.profile for name, override in held.items()})
-
-    def _prepare(self, config: Config) -> Prepared:
-        placed = self._place(config, self._overrides)
-        return Prepared(self._plan(placed.workers, config.revision), config, placed)
-
-    def _plan(self, wanted: Sequence[WorkerSpec], revision: str, pool: str | None = None) -> Plan:
-        workers = self._supervisor.workers.values()
-        current = {
-            w.name: Current(w.spec, w.record, w.metrics.in_flight)
-            for w in workers
-            if not w.removing and (pool is None or w.record.pool == pool)
-        }
-        return plan(
-            current,
-            wanted,
-            revision=revision,
-            pool_wanted=self._supervisor.pool_wanted,
-            downtime=expected_downtime(wanted, self._remembered()),
-            live=self._changes.live.arguments(current, wanted),
-        )
-
-    def _applies_itself(self, config: Config, made: Plan) -> bool:
-        if made.removes_pools or config.supervisor.auto_apply is False:
-            return False
-        return config.supervisor.auto_apply is True or not any(map(self._interrupts, made.steps))
-
-    def _interrupts(self, step: PlanStep) -> bool:
-        """A worker that has failed, or waits for its next start, is interrupted by nothing."""
-        worker = self._supervisor.workers.get(step.worker)
-        return step.action.interrupts and worker is not None and worker.record.phase.has_process
 
     async def _apply(self, prepared: Prepared, *, typed: bool) -> None:
         config, made = prepared.config, prepared.plan

@@ -38,6 +38,7 @@ from qvl.daemon.live import LiveChanges
 from qvl.daemon.logs import say, set_up_logging
 from qvl.daemon.notify import Notifier
 from qvl.daemon.options import locate, parse
+from qvl.daemon.planner import Planner
 from qvl.daemon.resolved import Resolver
 from qvl.daemon.smoke import smoke
 from qvl.daemon.store import Store
@@ -177,8 +178,7 @@ class Daemon:
             ConfigState(self._paths.state_dir),
             supervisor,
             journal,
-            inventory=lambda: gpus.inventory,
-            remembered=lambda: attendant.remembered,
+            planner=Planner(supervisor, live, lambda: gpus.inventory, lambda: attendant.remembered),
             changes=changes,
             tell=tell,
             cache=cache,

@@ -7,8 +7,9 @@ from collections.abc import Awaitable
 
 from qvl.config.state import Override
 from qvl.daemon.changes import Changes
-from qvl.daemon.configuration import Configuration, Prepared
+from qvl.daemon.configuration import Configuration
 from qvl.daemon.journal import Journal
+from qvl.daemon.planner import Prepared
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Severity
 from qvl.model.plan import Plan
