@@ -1,5 +1,6 @@
 """Arguments against the flags of the engine that is installed."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from qvl.config.flags import installed_check
 from qvl.config.load import load
 from qvl.config.ours import ours
 from qvl.engines.flags import ArgFault, Flag, FlagTable, check_args
+from qvl.engines.router import router_version
 from qvl.engines.simulated import simulated_table
 from qvl.model.spec import ArgValue, Engine
 
@@ -95,3 +97,24 @@ def test_the_simulated_table_has_aliases_lists_and_negations() -> None:
     table = simulated_table()
     args = {"tensor-parallel-size": 1, "cuda-graph-bs": [1, 2], "enable-metrics": True, "dllm-fdfo": False}
     assert check_args(table, args, ()) == []
+
+
+def test_flags_of_a_gateway(tmp_path: Path) -> None:
+    args = 'polcy = "random", policy = "randm", max-payload-size = 5, dp-aware = "x"'
+    faults, warnings = load_with_flags(tmp_path, GOOD + f'gateway = "sglang-router"\ngateway_args = {{ {args} }}\n')
+    version = router_version(Path(sys.executable))
+    where = "9: pools.p.gateway_args"
+    assert faults == [
+        f"{where}.dp-aware: \"dp-aware\" takes no value, got 'x' (write dp-aware = true)",
+        f'{where}.polcy: sglang-router {version} has no flag "polcy" (did you mean "policy"?)',
+    ]
+    assert warnings == [
+        f'{where}.policy: "randm" is no choice of "policy" in sglang-router {version} (did you mean "random"?)'
+    ]
+
+
+def test_flags_of_a_gateway_that_is_not_installed(tmp_path: Path) -> None:
+    text = f'[supervisor]\ngateway_python = "{tmp_path}/python"\n' + GOOD
+    faults, warnings = load_with_flags(tmp_path, text + 'gateway = "sglang-router"\ngateway_args = { polcy = 1 }\n')
+    assert faults == []
+    assert [warning for warning in warnings if "has no sglang-router, so its flags were not checked" in warning]

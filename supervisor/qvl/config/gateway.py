@@ -21,6 +21,9 @@ GATEWAY_OURS: Final = {
 }
 """Flags of the gateway that it gets from us, and where their values come from."""
 
+_TLS: Final = ("tls-cert-path", "tls-key-path")
+"""qvl asks a gateway by plain HTTP."""
+
 _NEEDS: Final = 'add gateway = "sglang-router"'
 
 
@@ -35,15 +38,24 @@ def check_gateway(draft: Draft, pool: Pool) -> None:
     for key in pool.gateway_args:
         if (hint := GATEWAY_OURS.get(key.replace("_", "-"))) is not None:
             draft.fault((*at, "gateway_args", key), "is set by qvl itself", hint)
+        elif key.replace("_", "-") in _TLS:
+            draft.fault((*at, "gateway_args", key), "is not supported", "something in front of it can speak TLS")
     for address in pool.external_workers:
         if (why := _wrong(address)) is not None:
             draft.fault((*at, "external_workers"), f'"{address}" {why}', '"http://10.0.0.2:8000"')
+        elif _names_itself(address, pool):
+            draft.fault((*at, "external_workers"), f'"{address}" is the gateway itself')
     if len(set(pool.external_workers)) != len(pool.external_workers):
         draft.fault((*at, "external_workers"), "names one server twice")
     if (name := gateway_name(pool.name)) in draft.pools:
         draft.fault(
             ("pools", name), f'"{name}" is the name of the gateway of pool {pool.name}', "rename one of the two"
         )
+
+
+def _names_itself(address: str, pool: Pool) -> bool:
+    parts = urlsplit(address)
+    return parts.port == pool.port and parts.hostname in ("127.0.0.1", "localhost", "::1", pool.host)
 
 
 def _wrong(address: str) -> str | None:

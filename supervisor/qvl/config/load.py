@@ -13,7 +13,7 @@ from qvl.config.fleet import ask_of
 from qvl.config.settings import Config, Profile, Where
 from qvl.config.source import read_sources
 from qvl.core.placement import place
-from qvl.model.spec import EngineKind
+from qvl.model.spec import Engine, EngineKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,16 @@ def _check_flags(draft: Draft, flag_check: FlagCheck) -> None:
                 draft.warn(path, found.message, found.hint)
             elif draft.sound(*path):
                 draft.fault(path, found.message, found.hint)
+    for name, pool in draft.pools.items():
+        if not pool.has_gateway or not pool.gateway_args or not draft.sound("pools", name, "gateway"):
+            continue
+        router = Engine(pool.gateway, EngineKind.ROUTER, python=draft.supervisor.gateway_python)
+        for found in flag_check(router, pool.gateway_args):
+            at = ("pools", name, "gateway_args", found.key) if found.key else ("pools", name, "gateway")
+            if found.severity == "warning":
+                draft.warn(at, found.message, found.hint)
+            elif draft.sound(*at):
+                draft.fault(at, found.message, found.hint)
     _check_key_files(draft, flag_check)
 
 

@@ -77,9 +77,7 @@ class RouterDriver:
         return SURFACE
 
     def version(self, launch: Launch) -> str | None:
-        python = find_python(launch.engine.python, self._home)
-        found = next((info for site in _sites(python) for info in site.glob(f"{PACKAGE}-*.dist-info")), None)
-        return found.name.removeprefix(f"{PACKAGE}-").removesuffix(".dist-info") if found is not None else None
+        return router_version(find_python(launch.engine.python, self._home))
 
     def advice(self, launch: Launch, cause: Cause, evidence: str) -> str | None:
         return None
@@ -95,6 +93,12 @@ def find_python(configured: str, home: Path) -> Path | None:
         return Path(configured) if _has_router(Path(configured)) else None
     candidates = [Path(sys.executable), home / "bin" / "python", _behind(shutil.which("sglang-router"))]
     return next((python for python in candidates if python is not None and _has_router(python)), None)
+
+
+def router_version(python: Path | None) -> str | None:
+    """That of the sglang-router in the environment of an interpreter."""
+    found = next((info for site in sites(python) for info in site.glob(f"{PACKAGE}-*.dist-info")), None)
+    return found.name.removeprefix(f"{PACKAGE}-").removesuffix(".dist-info") if found is not None else None
 
 
 def install_line(home: Path) -> str:
@@ -123,10 +127,10 @@ def control_key(home: Path) -> str:
 
 
 def _has_router(python: Path) -> bool:
-    return os.access(python, os.X_OK) and any((site / PACKAGE).is_dir() for site in _sites(python))
+    return os.access(python, os.X_OK) and any((site / PACKAGE).is_dir() for site in sites(python))
 
 
-def _sites(python: Path | None) -> Iterator[Path]:
+def sites(python: Path | None) -> Iterator[Path]:
     """Where the packages of an interpreter lie, if it is that of a virtual environment or of a prefix such as /usr."""
     if python is None:
         return

@@ -85,8 +85,9 @@ def _unknown(table: FlagTable, key: str, reserved: Collection[str]) -> ArgFault:
     if near is not None:
         return ArgFault(key, message, f'did you mean "{near}"?')
     far = table.nearest(written, _FAR)
-    shown = f'the nearest is "{far}"; ' if far else ""
-    return ArgFault(key, message, f"{shown}a flag that a plugin of {table.title} adds goes into raw_args")
+    shown = [f'the nearest is "{far}"'] if far else []
+    plugins = [f"a flag that a plugin of {table.title} adds goes into raw_args"] if table.plugins else []
+    return ArgFault(key, message, "; ".join([*shown, *plugins]))
 
 
 def _check_flag(table: FlagTable, key: str, value: object, flag: Flag) -> list[ArgFault]:

@@ -69,6 +69,8 @@ class FlagTable:
     """Flags of other versions, for the hint of a refusal."""
     dotted: bool = False
     """`NAME.KEY` sets one key of the JSON that the flag NAME takes."""
+    plugins: bool = True
+    """Whether plugins add flags, which then go into raw_args."""
 
     @classmethod
     def of(
@@ -79,9 +81,10 @@ class FlagTable:
         engine: str = "sglang",
         retired: Mapping[str, Retired] | None = None,
         dotted: bool = False,
+        plugins: bool = True,
     ) -> "FlagTable":
         by_spelling = {spelling: flag for flag in flags for spelling in flag.spellings}
-        return cls(version, by_spelling, engine, retired or {}, dotted)
+        return cls(version, by_spelling, engine, retired or {}, dotted, plugins)
 
     @property
     def title(self) -> str:
