@@ -49,7 +49,7 @@ unit: $(STAMP)
 test: check unit  ## everything that needs no engine
 
 test-sglang: $(STAMP) sglang  ## the real SGLang on CPU
-	QVL_REQUIRE_SGLANG=1 $(PYTEST) -m sglang
+	QVL_REQUIRE_SGLANG=1 $(PYTEST) -n 2 --dist loadfile -m sglang tests/sglang tests/engines tests/tools
 
 test-vllm: $(STAMP) vllm  ## the real vLLM on CPU; not part of test-all, as it takes minutes
 	QVL_REQUIRE_VLLM=1 $(PYTEST) -m vllm
