@@ -49,8 +49,8 @@ def measure(lab: Lab, sides: Sequence[Side], scale: Scale) -> Section:
         f"Another configuration ({WORKERS} workers behind a gateway; one without)",
         (
             Row(f"rolling switch of {WORKERS} workers", "s", {QVL: [rolling.seconds]}, ""),
-            Row("requests while it lasts", "", {QVL: [len(rolling.latencies["during"])]}, ""),
-            Row("requests that failed", "", {QVL: [rolling.failed]}, ""),
+            Row("ended while it lasts", "requests", {QVL: [len(rolling.latencies["during"])]}, ""),
+            Row("failed", "requests", {QVL: [rolling.failed]}, ""),
             *times,
             Row("nobody answers, one worker without a gateway", "s", cold),
         ),
