@@ -64,6 +64,10 @@ def test_a_broken_file_is_told_line_by_line(tmp_path: Path) -> None:
             assert len([line for line in told if f"{broken}:" in line]) == 4
             assert hint in err
         assert daemon.file["error"] is None, "it is another file than the live one"
+        with_daemon = qvlctl(daemon, "plan", str(broken))
+        daemon.stop()
+        assert qvlctl(daemon, "plan", str(broken)) == with_daemon, "its faults can be told without a daemon"
+        assert qvlctl(daemon, "plan", str(daemon.config_file))[0] == 3
 
 
 def test_requests_that_an_edit_cuts_off_are_told_before(tmp_path: Path) -> None:

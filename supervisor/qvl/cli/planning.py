@@ -38,9 +38,28 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
 
 
 def plan(context: Context, args: argparse.Namespace) -> int:
-    doc = context.client.plan(absolute(args.file) if args.file else None)
+    from qvl.model.error import ErrorCode, QvlError
+
+    file = absolute(args.file) if args.file else None
+    try:
+        doc = context.client.plan(file)
+    except QvlError as error:
+        if file is not None and error.code is ErrorCode.UNREACHABLE:
+            refuse_if_faulty(file)
+        raise
     print_plan(context, doc)
     return CHANGES if args.exit_code and changes(doc) else 0
+
+
+def refuse_if_faulty(file: str) -> None:
+    """What is wrong with a file can be told without the daemon that would plan it: QvlError with every fault."""
+    from pathlib import Path
+
+    from qvl.cli.check import load_with_flags
+    from qvl.model.error import ErrorCode, QvlError
+
+    if faults := load_with_flags(Path(file)).faults:
+        raise QvlError(ErrorCode.REFUSED, "\n".join(map(str, faults)), f"mend {file}, then plan again")
 
 
 def apply(context: Context, args: argparse.Namespace) -> int:
