@@ -44,7 +44,7 @@ contracts: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not vllm and not systemd"
+	$(PYTEST) -n $(JOBS) -m "not sglang and not vllm and not systemd"
 
 test: check unit  ## everything that needs no engine
 

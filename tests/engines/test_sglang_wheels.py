@@ -21,8 +21,6 @@ from qvl.model.spec import Engine, EngineKind, Launch
 
 from tests.engines.wheels import environment
 
-pytestmark = pytest.mark.xdist_group("wheels")
-
 VERSIONS = ("0.5.3", "0.5.12", "0.5.23")
 SPELLINGS = {"0.5.3": 254, "0.5.12": 399, "0.5.23": 547}
 

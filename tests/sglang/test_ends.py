@@ -21,7 +21,7 @@ from tests.sglang.ending import END, START, Run, serving, shown, starting
 from tests.sglang.traffic import Load, Stream, complete, running
 from tests.support import wait_until
 
-pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600), pytest.mark.xdist_group("sglang")]
+pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]
 
 Tell = Callable[[Row], None]
 Stranger = contextlib.AbstractContextManager[object]

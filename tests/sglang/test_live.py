@@ -8,7 +8,7 @@ from tests.sglang.conftest import KEY
 from tests.sglang.traffic import complete
 from tests.support import wait_until
 
-pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300), pytest.mark.xdist_group("sglang")]
+pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300)]
 
 START = 120.0
 """Seconds that a start may take on a busy machine; some 20 on a quiet one."""

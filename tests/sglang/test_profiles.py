@@ -14,7 +14,7 @@ from qvl.config.load import load
 
 from tests.sglang.conftest import PYTHON, REPOSITORY
 
-pytestmark = [pytest.mark.sglang, pytest.mark.xdist_group("sglang")]
+pytestmark = [pytest.mark.sglang]
 ETC = REPOSITORY / "etc"
 PROFILES = sorted((ETC / "profiles").glob("*.toml"))
 

@@ -15,7 +15,7 @@ from tests.sglang.ending import Run, serving
 from tests.sglang.traffic import complete
 from tests.support import wait_until
 
-pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300), pytest.mark.xdist_group("sglang")]
+pytestmark = [pytest.mark.sglang, pytest.mark.timeout(300)]
 
 START = 120.0
 """Seconds that a start may take on a busy machine; some 20 on a quiet one."""

@@ -16,7 +16,7 @@ from tests.sglang.tree import Tree
 from tests.support import wait_until
 from tests.vllm.conftest import KEY, PYTHON, VERSION
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200), pytest.mark.xdist_group("vllm")]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 START = 600.0
 """Seconds that a start may take on a very busy machine; some 30 on a quiet one."""
