@@ -43,8 +43,9 @@ types: $(STAMP)
 contracts: $(STAMP)
 	$(BIN)/lint-imports
 
+# loadgroup hands out test by test; the default hands out in lots, of which the slow ones take twice as long.
 unit: $(STAMP)
-	$(PYTEST) -n $(JOBS) -m "not sglang and not vllm and not systemd"
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not vllm and not systemd"
 
 test: check unit  ## everything that needs no engine
 
