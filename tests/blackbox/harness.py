@@ -233,6 +233,26 @@ class Daemon:
     def ready(self, name: str = "chat-0", *, not_pid: int | None = None, timeout: float = 15) -> WorkerDoc:
         return self.until(lambda w: w["ready"] and w["pid"] != not_pid, "ready", name, timeout)
 
+    def ready_anew(self, old: int | None, timeout: float) -> int:
+        """The pid of a process that follows `old`, once it is ready."""
+        pid = self.ready(not_pid=old, timeout=timeout)["pid"]
+        assert pid is not None
+        return pid
+
+    def steps_of_start(self, timeout: float) -> set[str]:
+        """The steps that a start tells on its way, from the daemon's start until the worker is ready."""
+        steps: set[str] = set()
+
+        def ready() -> bool:
+            worker = self.worker()
+            if worker["progress"] is not None:
+                steps.add(worker["progress"]["step"])
+            assert worker["phase"] in ("stopped", "releasing", "starting", "running"), worker
+            return bool(worker["ready"])
+
+        wait_until(ready, timeout, "the worker is ready")
+        return steps
+
     def in_phase(self, phase: str, name: str = "chat-0", timeout: float = 15) -> WorkerDoc:
         return self.until(lambda w: w["phase"] == phase, f"phase {phase}", name, timeout)
 

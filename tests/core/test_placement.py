@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qvl.core.placement import ALIASES, Ask, Slot, canonical, group_size, place
-from qvl.engines.flags import PLACEMENT_ALIASES
+from qvl.core.placement import Ask, Slot, canonical, group_size, place
 from qvl.model.gpu import Gpu
 
 
@@ -117,10 +116,6 @@ def test_ports_overlap_by_what_the_workers_really_take() -> None:
 )
 def test_cards_of_one_server(args: dict[str, object], size: int) -> None:
     assert group_size(args) == size
-
-
-def test_aliases_are_those_of_the_engine() -> None:
-    assert dict(ALIASES) == dict(PLACEMENT_ALIASES)
 
 
 def test_one_name_for_each_flag() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from qvl.engines.flags import (
-    PLACEMENT_ALIASES,
     ArgFault,
     EngineNotFound,
     Flag,
@@ -18,6 +17,9 @@ from qvl.engines.flags import (
 from qvl.engines.flags.installed import SGLANG, find
 from qvl.engines.sglang_flags import load_flags, locate_sglang, read_flags
 from qvl.engines.sglang_flags.retired import RETIRED
+from qvl.model.aliases import PLACEMENT_ALIASES
+
+from tests.engines.wheels import bare_environment
 
 SGLANG_PYTHON = Path(__file__).parents[2] / ".sglang" / "bin" / "python"
 
@@ -130,14 +132,7 @@ def make_environment(
     root: Path, files: dict[str, str] | None = None, version: str = "0.5.18", package_root: Path | None = None
 ) -> Path:
     """A virtual environment that runs, with a package sglang of `files` (below `srt`). Returns its python."""
-    site = root / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-    (root / "bin").mkdir(parents=True)
-    site.mkdir(parents=True)
-    base = Path(sys.executable).resolve()
-    (root / "pyvenv.cfg").write_text(
-        f"home = {base.parent}\ninclude-system-site-packages = false\nversion = 3.{sys.version_info.minor}.0\n"
-    )
-    (root / "bin" / "python").symlink_to(base)
+    site = bare_environment(root)
     if files is not None:
         for name, text in files.items():
             file = (package_root or site) / "sglang" / "srt" / name

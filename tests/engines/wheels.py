@@ -22,6 +22,14 @@ FETCH_TIMEOUT = 300.0
 def environment(root: Path, version: str, package: str = "sglang") -> Path:
     """A virtual environment of this Python with the sources of that version. Returns its python."""
     unpacked = fetch(version, package)
+    site = bare_environment(root)
+    for entry in unpacked.iterdir():
+        (site / entry.name).symlink_to(entry)
+    return root / "bin" / "python"
+
+
+def bare_environment(root: Path) -> Path:
+    """A virtual environment of this Python that runs, with nothing in it. Returns where its packages go."""
     site = root / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     (root / "bin").mkdir(parents=True)
     site.mkdir(parents=True)
@@ -30,9 +38,7 @@ def environment(root: Path, version: str, package: str = "sglang") -> Path:
         f"home = {base.parent}\ninclude-system-site-packages = false\nversion = 3.{sys.version_info.minor}.0\n"
     )
     (root / "bin" / "python").symlink_to(base)
-    for entry in unpacked.iterdir():
-        (site / entry.name).symlink_to(entry)
-    return root / "bin" / "python"
+    return site
 
 
 def fetch(version: str, package: str = "sglang") -> Path:

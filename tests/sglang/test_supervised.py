@@ -21,25 +21,9 @@ START = 120.0
 """Seconds that a start may take on a busy machine; some 20 on a quiet one."""
 
 
-def ready_anew(daemon: Daemon, old: int | None) -> int:
-    worker = daemon.until(lambda w: w["ready"] and w["pid"] != old, "a new process is ready", timeout=START)
-    assert worker["pid"] is not None
-    return worker["pid"]
-
-
 def test_it_starts_with_progress_and_answers_text_and_an_image(daemon: Daemon) -> None:
     daemon.start()
-    steps: set[str] = set()
-
-    def ready() -> bool:
-        worker = daemon.worker()
-        if worker["progress"] is not None:
-            steps.add(worker["progress"]["step"])
-        assert worker["phase"] in ("stopped", "releasing", "starting", "running"), worker
-        return bool(worker["ready"])
-
-    wait_until(ready, START, "the worker is ready")
-    assert {"import", "warm-up"} <= steps
+    assert {"import", "warm-up"} <= daemon.steps_of_start(START)
     assert complete(daemon)["choices"][0]["finish_reason"] == "length"
     with_image = complete(daemon, image=True)
     assert with_image["usage"]["prompt_tokens"] > complete(daemon)["usage"]["prompt_tokens"]
@@ -85,7 +69,7 @@ def test_killed_with_its_scheduler_alive_it_is_back_by_itself(daemon: Daemon, te
 def test_an_argument_edited_in_the_file_is_applied_live(daemon: Daemon) -> None:
     old = daemon.worker()["pid"]
     daemon.edit({"profiles": {"standard": {"args": {"max-running-requests": 7}}}})
-    pid = ready_anew(daemon, old)
+    pid = daemon.ready_anew(old, START)
     assert b"--max-running-requests\0007\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     daemon.applied()
 
@@ -106,7 +90,7 @@ def test_a_flag_that_this_sglang_does_not_have_is_refused_while_it_serves(daemon
 def test_its_profile_is_switched_and_a_bad_one_goes_back(daemon: Daemon) -> None:
     old = daemon.worker()["pid"]
     daemon.client.switch("chat", "wide")
-    new = ready_anew(daemon, old)
+    new = daemon.ready_anew(old, START)
     wait_until(lambda: daemon.pool()["switch"] is None, 60, "the switch is committed")
     assert (daemon.pool()["profile"], daemon.pool()["override"]) == ("wide", "wide")
     (warning,) = daemon.client.plan_switch("chat", "absent")["warnings"]

@@ -35,25 +35,9 @@ def served(daemon: Daemon, *, image: bool = False) -> dict[str, object]:
     return answer
 
 
-def ready_anew(daemon: Daemon, old: int | None) -> int:
-    worker = daemon.until(lambda w: w["ready"] and w["pid"] != old, "a new process is ready", timeout=START)
-    assert worker["pid"] is not None
-    return worker["pid"]
-
-
 def test_it_starts_with_progress_and_answers_text_and_an_image(daemon: Daemon) -> None:
     daemon.start()
-    steps: set[str] = set()
-
-    def ready() -> bool:
-        worker = daemon.worker()
-        if worker["progress"] is not None:
-            steps.add(worker["progress"]["step"])
-        assert worker["phase"] in ("stopped", "releasing", "starting", "running"), worker
-        return bool(worker["ready"])
-
-    wait_until(ready, START, "the worker is ready")
-    assert {"import", "warm-up"} <= steps
+    assert {"import", "warm-up"} <= daemon.steps_of_start(START)
     assert served(daemon)["choices"]
     assert served(daemon, image=True)["choices"]
     daemon.until(lambda w: w["metrics"]["tokens_per_s"] is not None, "figures of the engine")
@@ -133,7 +117,7 @@ def test_killed_with_its_engine_alive_it_is_back_by_itself(daemon: Daemon) -> No
     assert not tree.left()  # vLLM's own processes would stay: nobody tells them
     assert ended["last_exit"] is not None
     assert (ended["last_exit"]["signal"], ended["last_exit"]["cause"]) == (9, "killed")
-    ready_anew(daemon, old)
+    daemon.ready_anew(old, START)
     assert served(daemon)["choices"]
     assert daemon.worker()["restarts"] == 1
 
@@ -145,7 +129,7 @@ def test_a_killed_engine_process_is_told_and_started_anew(daemon: Daemon) -> Non
     ended = daemon.until(lambda w: w["pid"] != old and w["last_exit"] is not None, "the end", timeout=90)
     assert ended["last_exit"] is not None
     assert ended["last_exit"]["cause"] == "engine-crash"
-    ready_anew(daemon, old)
+    daemon.ready_anew(old, START)
 
 
 def test_an_engine_that_hangs_is_seen_though_its_server_says_that_it_is_well(daemon: Daemon) -> None:
@@ -158,7 +142,7 @@ def test_an_engine_that_hangs_is_seen_though_its_server_says_that_it_is_well(dae
     ended = daemon.until(lambda w: w["pid"] != old and w["last_exit"] is not None, "the end", timeout=120)
     assert ended["last_exit"] is not None
     assert ended["last_exit"]["cause"] == "hang"
-    ready_anew(daemon, old)
+    daemon.ready_anew(old, START)
 
 
 def test_a_flag_that_this_vllm_does_not_have_is_refused_while_it_serves(daemon: Daemon) -> None:
@@ -176,7 +160,7 @@ def test_a_flag_that_this_vllm_does_not_have_is_refused_while_it_serves(daemon: 
 def test_its_profile_is_switched_and_a_bad_one_goes_back(daemon: Daemon) -> None:
     old = daemon.worker()["pid"]
     daemon.client.switch("chat", "short")
-    new = ready_anew(daemon, old)
+    new = daemon.ready_anew(old, START)
     wait_until(lambda: daemon.pool()["switch"] is None, 60, "the switch is committed")
     assert (daemon.pool()["profile"], daemon.pool()["override"]) == ("short", "short")
     daemon.client.switch("chat", "broken")

@@ -16,8 +16,8 @@ from qvl.config.origins import SECRET_NAME
 from qvl.config.ours import ours, secret_hint, secrets
 from qvl.config.paths import check_socket_path
 from qvl.config.settings import Supervisor
-from qvl.core.placement import ALIASES
 from qvl.engines.command import PLACEHOLDERS
+from qvl.model.aliases import PLACEMENT_ALIASES
 from qvl.model.spec import Engine, EngineKind
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]+)\}")
@@ -102,11 +102,11 @@ def _own_table(draft: Draft, name: str) -> None:
     table, at, kind = draft.tables[name], ("profiles", name), _engine_kind(draft, name)
     spelled: dict[str, str] = {}
     for key in table.args:
-        flag = ALIASES.get(key, key)
+        flag = PLACEMENT_ALIASES.get(key, key)
         first = spelled.setdefault(flag, key)
         if first != key:
             draft.fault((*at, "args", key), f"is {first} by another name", "keep one of them")
-        if flag in ALIASES and not _positive(table.args[key]):
+        if flag in PLACEMENT_ALIASES and not _positive(table.args[key]):
             draft.fault((*at, "args", key), "must be a whole number from 1")
         if not _shown_secret(draft, (*at, "args", key), (f"--{key}",), kind) and key in ours(kind):
             draft.fault((*at, "args", key), "is set by qvl itself", ours(kind)[key])
@@ -118,7 +118,7 @@ def _own_table(draft: Draft, name: str) -> None:
     _shown_secret(draft, (*at, "raw_args"), raw, kind)
     for word in raw:
         flag = word.lstrip("-").partition("=")[0]
-        if word.startswith("--") and flag in ALIASES:
+        if word.startswith("--") and flag in PLACEMENT_ALIASES:
             draft.warn((*at, "raw_args"), f"--{flag} is not seen when GPUs are given out", f"write it as args.{flag}")
     _secret_env(draft, at, table.env, kind)
 
@@ -144,7 +144,7 @@ def _whole_profile(draft: Draft, name: str) -> None:
             draft.fault(at, "has no model", 'model = "Qwen/Qwen3-VL-8B-Instruct"')
     elif kind is EngineKind.COMMAND:
         for key in whole.args:
-            if key not in ALIASES and whole.origins[f"args.{key}"] == name:
+            if key not in PLACEMENT_ALIASES and whole.origins[f"args.{key}"] == name:
                 text = "is not handed over: an engine of kind command has its arguments in command and raw_args"
                 draft.warn((*at, "args", key), text)
 

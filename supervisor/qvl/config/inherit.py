@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from qvl.config.schema import ProfileTable
-from qvl.core.placement import ALIASES
+from qvl.model.aliases import PLACEMENT_ALIASES
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -105,8 +105,8 @@ def merge_values(under: object, over: object) -> object:
 
 def _spelling(values: Mapping[str, object], name: str) -> str | None:
     """The key of `values` that is the same flag as `name`."""
-    flag = ALIASES.get(name, name)
-    return next((key for key in values if ALIASES.get(key, key) == flag), None)
+    flag = PLACEMENT_ALIASES.get(name, name)
+    return next((key for key in values if PLACEMENT_ALIASES.get(key, key) == flag), None)
 
 
 def _take(args: dict[str, object], name: str, origins: dict[str, str]) -> object:

@@ -8,24 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
+from qvl.model.aliases import PLACEMENT_ALIASES
 from qvl.model.gpu import Gpu
 
 Card: TypeAlias = int | str
 """An index or a UUID."""
 Value = TypeVar("Value")
-
-ALIASES: Final[Mapping[str, str]] = {
-    alias: flag
-    for flag, aliases in {
-        "tp-size": ("tp", "tensor-parallel-size"),
-        "dp-size": ("dp", "data-parallel-size"),
-        "pp-size": ("pp", "pipeline-parallel-size"),
-        "ep-size": ("ep", "expert-parallel-size"),
-    }.items()
-    for alias in (flag, *aliases)
-}
-"""Every spelling of a flag that decides how many cards a worker takes. SGLang declares the long ones; the short ones
-are abbreviations that its argument parser takes, and that people write."""
 
 MAX_PORT: Final = 65535
 
@@ -78,8 +66,8 @@ class Placement:
 
 
 def canonical(args: Mapping[str, Value]) -> dict[str, Value]:
-    """One name for each flag of `ALIASES`; where two spellings meet, the later one counts, as on a command line."""
-    return {ALIASES.get(name, name): value for name, value in args.items()}
+    """One name for each flag; where two spellings meet, the later one counts, as on a command line."""
+    return {PLACEMENT_ALIASES.get(name, name): value for name, value in args.items()}
 
 
 def group_size(args: Mapping[str, object]) -> int:

@@ -147,22 +147,23 @@ class DaemonControl:
             will = Wanted.DOWN if verb is Verb.STOP else Wanted.UP
             self._supervisor.pool_wanted.update(dict.fromkeys(pools, will))
             self._supervisor.store.save_pools(self._supervisor.pool_wanted)
+        in_turn = {worker.name for serving in turns.values() for worker in serving}
         for worker in workers:
             if verb is not Verb.STOP:
                 self._gpus.clear(self._supervisor.workers[worker].spec.launch.gpus)
-            if all(worker not in names for names in turns.values()):
+            if worker not in in_turn:
                 self._supervisor.feed(worker, _INPUTS[verb])
-        for one, names in turns.items():
-            self._spawn(self._changes.restart(one, [self._supervisor.workers[each] for each in names]))
+        for one, serving in turns.items():
+            self._spawn(self._changes.restart(one, serving))
         return Accepted(seq, f"{verb} of {', '.join(workers) or 'no worker'}", tuple(workers))
 
-    def _turns(self, pools: Iterable[str]) -> dict[str, list[str]]:
+    def _turns(self, pools: Iterable[str]) -> dict[str, list[Worker]]:
         """By pool with a gateway: those who serve, which are restarted one after the other so that nobody notices."""
-        serving: dict[str, list[str]] = {}
+        serving: dict[str, list[Worker]] = {}
         for worker in self._ordered():
             pool = worker.record.pool
             if pool in pools and worker.spec.policy.routed and worker.record.ready and not worker.removing:
-                serving.setdefault(pool, []).append(worker.name)
+                serving.setdefault(pool, []).append(worker)
         for pool in serving:
             self._changes.refuse_if_busy(pool)
         return serving

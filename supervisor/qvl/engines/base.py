@@ -95,6 +95,16 @@ class Driver(Protocol):
         ...
 
 
+def surroundings(place: Place, python: str = "") -> dict[str, str]:
+    """The environment that every engine of ours gets for its run; `python`: whose programs come first on the PATH."""
+    env = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(place.tmpdir)}
+    if python:
+        env["PATH"] = f"{Path(python).parent}:{os.environ.get('PATH', os.defpath)}"
+    if place.devices:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(place.devices)
+    return env
+
+
 class EngineVersion(msgspec.Struct, frozen=True):
     name: str
     version: str | None

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from qvl.engines import router_main
-from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
+from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, surroundings
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
 
@@ -70,7 +70,7 @@ class RouterDriver:
             *flags_of({name: value for name, value in DEFAULTS.items() if name not in launch.args}),
             *flags_of(launch.args),
         ]
-        env = {"TMPDIR": str(place.tmpdir), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        env = {**surroundings(place), "NO_COLOR": "1"}
         return Command(tuple(argv), env, files={KEYS: msgspec.json.encode(keys)})
 
     def surface(self, launch: Launch) -> Surface:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from qvl.engines.flags import PLACEMENT_ALIASES, Flag, FlagTable, canonical
+from qvl.engines.flags import Flag, FlagTable, canonical
+from qvl.model.aliases import PLACEMENT_ALIASES
 from qvl.model.api import ResolvedValue
 from qvl.shim.redact import MARK, redact_named, spellings
 

@@ -5,21 +5,28 @@ a YAML file (`--config`, two words: `--config=x` is ignored; keys hyphenated); `
 directories that nothing removes; without SGLANG_CUDA_COREDUMP_BEFORE_CRASH=false a crashed server lingers for a minute.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from qvl.engines.advice import advice_of
-from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_interpreter, missing_model
+from qvl.engines.base import (
+    Command,
+    Place,
+    Refusal,
+    Surface,
+    flags_of,
+    missing_interpreter,
+    missing_model,
+    surroundings,
+)
 from qvl.engines.flags import EngineNotFound, FlagTable
 from qvl.engines.sglang_flags import load_flags, locate_sglang
 from qvl.model.spec import Launch
 from qvl.model.worker import Cause
 
 ENVIRONMENT = {
-    "PYTHONUNBUFFERED": "1",
     "SGLANG_CUDA_COREDUMP_BEFORE_CRASH": "false",
     "SGLANG_CUDA_COREDUMP_BEFORE_CRASH_WAIT_SECS": "0",
 }
@@ -49,14 +56,7 @@ class SglangDriver:
             *flags_of(spelled(launch.args, table)),
             *launch.raw_args,
         ]
-        env = {
-            **ENVIRONMENT,
-            **self._caches(),
-            "PATH": f"{Path(launch.engine.python).parent}:{os.environ.get('PATH', os.defpath)}",
-            "TMPDIR": str(place.tmpdir),
-        }
-        if place.devices:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(place.devices)
+        env = {**ENVIRONMENT, **self._caches(), **surroundings(place, launch.engine.python)}
         return Command(tuple(argv), env, UNSET, files)
 
     def surface(self, launch: Launch) -> Surface:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import qvl
 from qvl.engines.advice import advice_of
-from qvl.engines.base import Command, Place, Refusal, Surface, flags_of
+from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, surroundings
 from qvl.engines.flags import Flag, FlagTable
 from qvl.engines.sglang import key_file, serving_flags, surface_of
 from qvl.engines.sglang_flags.source import table_of
@@ -30,9 +30,7 @@ class SimulatedDriver:
             *flags_of(launch.args),
             *launch.raw_args,
         ]
-        env = {"TMPDIR": str(place.tmpdir), "PYTHONUNBUFFERED": "1"}
-        if place.devices:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(place.devices)
+        env = surroundings(place)
         if place.simulated_gpus is not None:
             env["QVL_SIMULATED_GPUS"] = str(place.simulated_gpus)
         return Command(tuple(argv), env, ("PROMETHEUS_MULTIPROC_DIR",), files)

@@ -8,12 +8,20 @@ through that YAML file, which is merged within the process. `/health` tells only
 that it died: one that hangs is healthy to it. A parent that was killed leaves its engine and workers behind.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qvl.engines.advice import advice_of
-from qvl.engines.base import Command, Place, Refusal, Surface, flags_of, missing_interpreter, missing_model
+from qvl.engines.base import (
+    Command,
+    Place,
+    Refusal,
+    Surface,
+    flags_of,
+    missing_interpreter,
+    missing_model,
+    surroundings,
+)
 from qvl.engines.flags import EngineNotFound, FlagTable
 from qvl.engines.sglang import key_file, spelled
 from qvl.engines.vllm_flags import load_flags, locate_vllm
@@ -70,15 +78,11 @@ class VllmDriver:
         ]
         env = {
             **dict(self._caches()),
-            "PYTHONUNBUFFERED": "1",
-            "PATH": f"{Path(launch.engine.python).parent}:{os.environ.get('PATH', os.defpath)}",
-            "TMPDIR": str(place.tmpdir),
+            **surroundings(place, launch.engine.python),
             "VLLM_HOST_IP": LOOPBACK,  # else its parts talk to each other by the address of the host's default route
         }
         if place.nccl_port is not None:
             env["VLLM_PORT"] = str(place.nccl_port)
-        if place.devices:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(place.devices)
         return Command(tuple(argv), env, UNSET, files)
 
     def surface(self, launch: Launch) -> Surface:

@@ -17,10 +17,9 @@ builds a command line, and nothing executes a line of an engine.
 
 from qvl.engines.flags.check import ArgFault, check_args
 from qvl.engines.flags.installed import EngineNotFound, Installed
-from qvl.engines.flags.table import PLACEMENT_ALIASES, Flag, FlagTable, Retired, canonical
+from qvl.engines.flags.table import Flag, FlagTable, Retired, canonical
 
 __all__ = [
-    "PLACEMENT_ALIASES",
     "ArgFault",
     "EngineNotFound",
     "Flag",

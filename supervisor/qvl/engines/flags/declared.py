@@ -8,7 +8,8 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qvl.engines.flags.table import PLACEMENT_ALIASES, Flag
+from qvl.engines.flags.table import Flag
+from qvl.model.aliases import PLACEMENT_ALIASES
 
 Keywords = Mapping[str, ast.expr]
 

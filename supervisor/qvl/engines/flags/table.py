@@ -7,23 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-PLACEMENT_ALIASES: Mapping[str, str] = {
-    alias: flag
-    for flag, aliases in {
-        "tp-size": ("tp", "tensor-parallel-size"),
-        "dp-size": ("dp", "data-parallel-size"),
-        "pp-size": ("pp", "pipeline-parallel-size"),
-        "ep-size": ("ep", "expert-parallel-size"),
-    }.items()
-    for alias in (flag, *aliases)
-}
-"""Every way to write a flag that decides how many GPUs a worker takes, with the one name that stands for it.
-
-Kept apart from what an installation declares, because GPUs are placed where no engine is installed too. The short forms
-are abbreviations to SGLang (`ep` alone is declared) and unknown to vLLM; people write them all the same, so they are
-names here, and a driver writes what its engine knows.
-"""
-
+from qvl.model.aliases import PLACEMENT_ALIASES
 
 _TITLES = {"sglang": "SGLang", "vllm": "vLLM"}
 

@@ -11,16 +11,11 @@ from qvl.engines.flags.cache import cached_flags
 from qvl.engines.flags.installed import VLLM, find, locate
 from qvl.engines.vllm_flags.source import read_flags, sources, table_of
 
-__all__ = ["find_vllm", "load_flags", "locate_vllm", "read_flags"]
-
-
-def find_vllm(python: Path) -> Installed:
-    """Raises EngineNotFound. May block for seconds, where the interpreter has to be run."""
-    return find(VLLM, python)
+__all__ = ["load_flags", "locate_vllm", "read_flags"]
 
 
 def locate_vllm(python: Path) -> Installed | None:
-    """`find_vllm`, for whom the reason doesn't matter."""
+    """Where it is installed; None where `load_flags` would say why it is not to be found."""
     return locate(VLLM, python)
 
 
@@ -29,5 +24,5 @@ def load_flags(python: Path, cache_dir: Path | None) -> FlagTable:
 
     Raises EngineNotFound. Takes about 2 ms with a cache and 0.1 s without; more where the interpreter has to be run.
     """
-    installed = find_vllm(python)
+    installed = find(VLLM, python)
     return cached_flags(installed, cache_dir, sources(installed.package), read_flags, table_of)

@@ -22,9 +22,10 @@ from pathlib import Path
 
 from qvl.engines.flags.declared import Names, calls_of, flag_of, keywords_of, last_name, spellings_of
 from qvl.engines.flags.installed import EngineNotFound, Installed
-from qvl.engines.flags.table import PLACEMENT_ALIASES, Flag, FlagTable
+from qvl.engines.flags.table import Flag, FlagTable
 from qvl.engines.vllm_flags.retired import RETIRED
 from qvl.engines.vllm_flags.types import CLASS, MARGIN, Types, block
+from qvl.model.aliases import PLACEMENT_ALIASES
 
 _DECLARES = re.compile(r"^( *)(?:async )?def (?:add_cli_args|_customize_cli_kwargs|make_arg_parser)\b", re.MULTILINE)
 _PLACEMENT = ("tp-size", "pp-size", "dp-size")
