@@ -30,7 +30,7 @@ from tests.tui.support import terminal
 SIZE = (120, 36)
 SCREENS: dict[str, tuple[str, ...]] = {
     "fleet": ("G", "k"),
-    "log": ("enter",),
+    "log": ("l",),
     "switch": ("p", "j"),
 }
 """Name of the file -> the keys that lead to its picture."""

@@ -171,7 +171,8 @@ class FakeLink:
 
     where = "/run/qvl/supervisor.sock"
 
-    def __init__(self, *frames: Frame, role: str = "operator") -> None:
+    def __init__(self, *frames: Frame, role: str = "operator", name: str = "") -> None:
+        self.name = name
         self.role = role
         self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self.logs: asyncio.Queue[Chunk | None] = asyncio.Queue()

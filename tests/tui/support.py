@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from qvl_tui.app import QvlApp
+from qvl_tui.keymap import Keymap
+from qvl_tui.prefs import Preferences
 from qvl_tui.store import Store
 from qvl_tui.widgets.log_view import LogView
 from textual.pilot import Pilot
@@ -47,18 +50,21 @@ class Terminal:
     link: FakeLink
     pilot: Pilot[None]
     clock: Clock
+    others: tuple[FakeLink, ...] = ()
+    """Further hosts, below the first one's."""
 
     @property
     def store(self) -> Store:
-        return self.app.store
+        """Of the first host."""
+        return self.app.context.sessions[0].store
 
     async def press(self, *keys: str) -> None:
         for key in keys:
             await self.pilot.press(key)
-            await settled(self.app, self.link)
+            await self.settle()
 
     async def settle(self) -> None:
-        await settled(self.app, self.link)
+        await settled(self.app, self.link, *self.others)
 
     async def until(self, predicate: Callable[[], object], what: str) -> None:
         await until(self.pilot.app, predicate, what)
@@ -91,25 +97,39 @@ async def terminal(
     link: FakeLink,
     size: tuple[int, int] = (80, 24),
     *,
+    others: tuple[FakeLink, ...] = (),
     owned: bool = False,
     readonly: bool = False,
+    prefs: Preferences | None = None,
+    keymap: Keymap | None = None,
+    home: Path | None = None,
     on_quit: Callable[[], None] | None = None,
 ) -> AsyncIterator[Terminal]:
     clock = Clock()
-    app = QvlApp(link, owned=owned, readonly=readonly, on_quit=on_quit, clock=clock)
+    links = (link, *others)
+    app = QvlApp(
+        links,
+        owned=owned,
+        readonly=readonly,
+        prefs=prefs,
+        keymap=keymap,
+        home=home,
+        on_quit=on_quit,
+        clock=clock,
+    )
     async with app.run_test(size=size, notifications=True) as pilot:
-        await settled(app, link)
-        yield Terminal(app, link, pilot, clock)
+        await settled(app, *links)
+        yield Terminal(app, link, pilot, clock, others)
 
 
-async def settled(app: QvlApp, link: FakeLink) -> None:
+async def settled(app: QvlApp, *links: FakeLink) -> None:
     """Nothing is on its way any more: all frames applied, all asked answered, all changes painted."""
 
     def calm() -> bool:
         if not app.is_running:
             return True
         busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in app.workers)
-        unread = bool(link.pending) and link.up
+        unread = any(link.pending and link.up for link in links)
         logs = any(view.dirty for view in app.screen.query(LogView))
         return not (busy or unread or app.due or logs or app._message_queue.qsize())
 

@@ -1,13 +1,14 @@
 """The fleet screen, driven as a person would, at the sizes that people have."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Lost, Severity
 from qvl.model.status import WorkerMetrics
 from qvl.model.worker import Phase, Wanted
-from qvl_tui.keys import KEYS, Where
+from qvl_tui.keys import KEYS, Key, Where
 from rich.console import RenderableType
 from textual.screen import Screen
 
@@ -134,15 +135,15 @@ async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_asked() -> None
         assert "○ stopped" in t.row("› w-0")
 
 
-@pytest.mark.parametrize("key", [key.keys for key in KEYS if key.acts])
+@pytest.mark.parametrize("key", [key for key in KEYS if key.acts and key.where is Where.FLEET])
 @pytest.mark.parametrize("how", ["viewer", "readonly"])
-def test_who_may_only_look_is_told_so(key: str, how: str) -> None:
+def test_who_may_only_look_is_told_so(key: Key, how: str) -> None:
     @screen_test
     async def scenario() -> None:
         link = FakeLink(snapshot(worker("w-0")), role="viewer" if how == "viewer" else "operator")
         async with terminal(link, readonly=how == "readonly") as t:
             assert "view only" in t.lines[0]
-            await t.press(key)
+            await t.press(key.keys)
             assert "is not permitted" in t.text
             assert t.link.acts == t.link.switches == []
 
@@ -288,12 +289,13 @@ async def test_ctrl_q_asks_as_well() -> None:
 
 
 @screen_test
-async def test_the_theme_changes_between_dark_and_light() -> None:
+async def test_the_theme_changes_from_one_to_the_next() -> None:
     async with terminal(FakeLink(*troubled())) as t:
-        await t.press("ctrl+t")
-        assert t.app.theme == "qvl-light"
-        await t.press("ctrl+t")
-        assert t.app.theme == "qvl-dark"
+        seen = [t.app.theme]
+        for _ in range(4):
+            await t.press("ctrl+t")
+            seen.append(t.app.theme)
+        assert seen == ["qvl-dark", "qvl-light", "qvl-contrast", "qvl-colorblind", "qvl-dark"]
 
 
 @screen_test
@@ -357,11 +359,13 @@ async def test_nothing_is_repainted_when_nothing_changed() -> None:
 
 
 def test_every_key_of_a_screen_has_its_action() -> None:
-    from qvl_tui.app import QvlApp
+    from qvl_tui.app import _HOMES, QvlApp
     from qvl_tui.screens.fleet import FleetScreen
-    from qvl_tui.screens.logs import LogScreen
 
-    homes = {Where.FLEET: FleetScreen, Where.LOG: LogScreen, Where.EVERYWHERE: QvlApp}
+    homes: dict[Where, object] = {Where.EVERYWHERE: QvlApp, Where.FLEET: FleetScreen}
+    for where, home in _HOMES.items():
+        module, _, title = home.partition(":")
+        homes[where] = getattr(import_module(f"qvl_tui.screens.{module}"), title)
     assert len({key.id for key in KEYS}) == len(KEYS)
     for key in KEYS:
         name = key.action.removeprefix("app.").partition("(")[0]

@@ -13,7 +13,7 @@ def numbered(first: int, last: int) -> bytes:
 
 
 async def opened(t: Terminal, data: bytes = b"") -> LogView:
-    await t.press("enter")
+    await t.press("l")
     if data:
         t.link.write(data)
         await t.settle()

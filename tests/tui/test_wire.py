@@ -26,12 +26,12 @@ def test_it_shows_acts_and_comes_back(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         control = FakeControl()
-        app = QvlApp(SocketLink(socket, tmp_path / "view.sock"))
+        app = QvlApp([SocketLink(socket, tmp_path / "view.sock")])
         async with app.run_test(size=(100, 30)) as pilot:
             await until(app, lambda: "nobody listens" in screen(app) or "no daemon" in screen(app), "the absence")
             async with serving(control, socket):
                 await until(app, lambda: "● live" in screen(app), "the daemon")
-                await until(app, lambda: app.store.role == "operator", "our role")
+                await until(app, lambda: app.context.store.role == "operator", "our role")
                 assert "1/4 ready" in screen(app)
                 assert "qwen3-vl-2 was killed" in screen(app)
                 await pilot.press("j", "j", "r", "enter")
@@ -41,11 +41,11 @@ def test_it_shows_acts_and_comes_back(tmp_path: Path) -> None:
                 await until(app, lambda: "◌ releasing" in screen(app), "the confirmation")
                 control.refusal = QvlError(ErrorCode.CONFLICT, "a change is under way", "wait for it")
                 await pilot.press("r", "enter")
-                await until(app, lambda: not app.store.asked, "the refusal")
+                await until(app, lambda: not app.context.store.asked, "the refusal")
             await until(app, lambda: "reconnecting" in screen(app), "the loss")
             async with serving(control, socket):
                 await until(app, lambda: "● live" in screen(app), "the daemon again")
-                assert app.store.lost == 0
+                assert app.context.store.lost == 0
 
     asyncio.run(scenario())
 

@@ -18,9 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["NO_COLOR"] = "1"
     # A start makes no garbage worth the looking: that would cost a tenth of the time to the first picture.
     gc.set_threshold(50_000)
-    from qvl_tui.app import run
+    from qvl_tui.main import Options, run
 
-    return run(options.socket, readonly=options.readonly)
+    return run(options.socket, Options(readonly=options.readonly))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """What the user may ask of the daemon: whether that is permitted now, the question before it, the asking itself, and
 what came of it. Screens and the palette say what is wanted; here alone it is sent."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from qvl.model.api import Accepted
 from qvl.model.error import QvlError
 from qvl.model.status import PoolStatus
 
 from qvl_tui.format import count
 from qvl_tui.link import Link
-from qvl_tui.messages import ActWanted, CancelWanted, SwitchWanted
 from qvl_tui.sentences import interrupted, state
 from qvl_tui.store import Store, Topic
 
@@ -46,13 +46,13 @@ class Acts:
         return True
 
     def ask_worker(self, verb: str, name: str) -> None:
-        worker = self._store.workers.get(name)
+        worker = self._store.find(name)
         if worker is None or not self.permitted(verb):
             return
         lines = [f"{name} is {state(worker).word}, with {interrupted([worker], self._store)}."]
         if verb == "stop":
             lines.append("It stays stopped until it is started again.")
-        self._confirmed(ActWanted(verb, name), lines)
+        self._confirmed(verb, name, lines, pool=False)
 
     def ask_pool(self, verb: str, pool: PoolStatus) -> None:
         if not self.permitted(f"{verb} of {pool.name}"):
@@ -62,52 +62,57 @@ class Acts:
         lines = [f"pool {pool.name} has {up}, with {interrupted(workers, self._store)}."]
         if verb == "stop":
             lines.append("It stays stopped until it is started again, and so do workers that it gets later.")
-        self._confirmed(ActWanted(verb, pool.name, pool=True), lines)
+        self._confirmed(verb, pool.name, lines, pool=True)
 
-    def _confirmed(self, wanted: ActWanted, lines: list[str]) -> None:
+    def _confirmed(self, verb: str, name: str, lines: list[str], *, pool: bool) -> None:
         """Ask first what interrupts; to start interrupts nobody."""
-        if wanted.verb == "start":
-            self._app.post_message(wanted)
-            return
+
+        def send() -> None:
+            self._app.run_worker(self._act(verb, name, pool=pool))
+
+        if verb == "start":
+            send()
+        else:
+            self.confirm(f"{verb} {'pool ' if pool else ''}{name}?", lines, verb, send)
+
+    def confirm(self, title: str, lines: list[str], yes: str, then: Callable[[], None]) -> None:
+        """Ask, and go on only with a yes."""
         from qvl_tui.screens.confirm import ConfirmScreen
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._app.post_message(wanted)
+        def answered(sure: bool | None) -> None:
+            if sure:
+                then()
 
-        what = f"{wanted.verb} {'pool ' if wanted.pool else ''}{wanted.name}?"
-        self._app.push_screen(ConfirmScreen(what, lines, yes=wanted.verb), answered)
+        self._app.push_screen(ConfirmScreen(title, lines, yes=yes), answered)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
-    async def act(self, wanted: ActWanted) -> None:
-        workers = self._store.workers
-        names = [worker.name for worker in workers.values() if worker.pool == wanted.name] if wanted.pool else None
-        names = names or [wanted.name]
-        self._changed(self._store.ask(wanted.verb, names, self._clock()))
+    def switch(self, pool: str, profile: str | None) -> None:
+        """The user saw what that does and confirmed it. `profile` None: back to the one of the file."""
+        self._app.run_worker(self._told(self._link.switch(pool, profile)))
+
+    def cancel(self, pool: str) -> None:
+        """The change under way on this pool shall be taken back."""
+        self._app.run_worker(self._told(self._link.cancel_switch(pool)))
+
+    async def _told(self, asked: Awaitable[Accepted]) -> None:
         try:
-            accepted = await self._link.act(wanted.verb, wanted.name, pool=wanted.pool)
+            accepted = await asked
+        except QvlError as error:
+            self._refused(error)
+        else:
+            self._app.notify(accepted.message, timeout=4)
+
+    async def _act(self, verb: str, name: str, *, pool: bool) -> None:
+        names = [worker.name for worker in self._store.workers.values() if worker.pool == name] if pool else [name]
+        self._changed(self._store.ask(verb, names, self._clock()))
+        try:
+            accepted = await self._link.act(verb, name, pool=pool)
         except QvlError as error:
             self._changed(self._store.refused(names))
             self._refused(error)
         else:
             self._changed(self._store.accepted(names, accepted.seq))
-
-    async def switch(self, wanted: SwitchWanted) -> None:
-        try:
-            accepted = await self._link.switch(wanted.pool, wanted.profile)
-        except QvlError as error:
-            self._refused(error)
-        else:
-            self._app.notify(accepted.message, timeout=4)
-
-    async def cancel(self, wanted: CancelWanted) -> None:
-        try:
-            accepted = await self._link.cancel_switch(wanted.pool)
-        except QvlError as error:
-            self._refused(error)
-        else:
-            self._app.notify(accepted.message, timeout=4)
 
     def _refused(self, error: QvlError) -> None:
         text = f"{error.message}\n→ {error.hint}" if error.hint else error.message

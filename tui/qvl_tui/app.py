@@ -1,9 +1,10 @@
-"""The Textual program: wires link, store and screens, and does what screens ask for. It shows nothing itself."""
+"""The Textual program: wires links, stores and screens, and decides what is painted when. It shows nothing itself."""
 
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from qvl.model.error import QvlError
@@ -15,21 +16,47 @@ from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
-from qvl_tui.acts import VERBS, Acts
-from qvl_tui.keys import KEYS, Where, bindings
+from qvl_tui import crash
+from qvl_tui.acts import Acts
+from qvl_tui.context import Context
+from qvl_tui.keymap import Keymap
+from qvl_tui.keys import SCREENS, Where, bindings
 from qvl_tui.link import Link, follow
-from qvl_tui.messages import ActWanted, CancelWanted, Linked, Received, SwitchWanted
+from qvl_tui.messages import Linked, Received
+from qvl_tui.prefs import Preferences, save
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
 from qvl_tui.screens.frame import Frame
+from qvl_tui.session import Session
 from qvl_tui.shadow import Shadow
 from qvl_tui.store import LinkPhase, Store, Topic
-from qvl_tui.theme import DARK, LIGHT
+from qvl_tui.theme import THEMES
 
 BEAT = 2.0
 """Seconds between two pictures of figures and ages: faster than that nobody reads them."""
 PACE = 0.05
 """Seconds in which changes of state are gathered into one picture."""
+_HOMES = {
+    Where.WORKER: "worker:WorkerScreen",
+    Where.LOG: "logs:LogScreen",
+    Where.METRICS: "metrics:MetricsScreen",
+    Where.SWITCH: "switch:SwitchScreen",
+    Where.CONFIG: "config:ConfigScreen",
+}
+"""Screens are imported when they are first opened: the first picture must not wait for them."""
+
+
+class Listening:
+    """Hands on what one link tells."""
+
+    def __init__(self, app: "QvlApp", session: Session) -> None:
+        self._app, self._session = app, session
+
+    def linked(self, phase: LinkPhase, reason: str = "") -> None:
+        self._app.post_message(Linked(self._session, phase, reason))
+
+    def received(self, frame: WireFrame) -> None:
+        self._app.post_message(Received(self._session, frame, self._app.clock()))
 
 
 class QvlApp(App[None]):
@@ -40,66 +67,83 @@ class QvlApp(App[None]):
 
     def __init__(
         self,
-        link: Link,
+        links: Sequence[Link],
         *,
         owned: bool = False,
         readonly: bool = False,
+        interval: float = BEAT,
+        prefs: Preferences | None = None,
+        keymap: Keymap | None = None,
+        home: Path | None = None,
         on_quit: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`owned`: the daemon belongs to this terminal, so that to quit asks first and then calls `on_quit`."""
+        """`owned`: the daemon belongs to this terminal, so that to quit asks first and then calls `on_quit`.
+        `interval`: seconds between two pictures of figures. `home`: where preferences and reports of crashes are kept;
+        None: nowhere."""
         super().__init__()
-        self.link = link
         self.owned = owned
         self.on_quit = on_quit
         self.clock = clock
-        self.store = Store(readonly=readonly)
-        self.acts = Acts(self, link, self.store, clock, self._changed)
+        self.interval = interval
+        self.home = home
+        self.report: Path | None = None
+        """What a crash left for its reader."""
+        self.context = Context(
+            [self._session(link, readonly) for link in links], clock, prefs or Preferences(), keymap or Keymap()
+        )
+        self.context.worker = self.context.prefs.worker or None
         self.due: set[Topic] = set()
         """What changed since the last picture."""
         self._shadow = Shadow()
         self.animation_level = "none"
-        for theme in (DARK, LIGHT):
+        for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
+        names = [theme.name for theme in THEMES]
+        self.theme = self.context.prefs.theme if self.context.prefs.theme in names else names[0]
+        self.set_keymap(self.context.keymap.own)
+
+    def _session(self, link: Link, readonly: bool) -> Session:
+        store = Store(readonly=readonly)
+        return Session(link, store, Acts(self, link, store, self.clock, self._changed))
 
     def get_default_screen(self) -> Screen[None]:
-        return FleetScreen(self.store, self.clock, self.acts)
+        return FleetScreen(self.context)
 
     def on_mount(self) -> None:
-        self.set_interval(BEAT, self._beat)
+        self.set_interval(self.interval, self._beat)
         self.app_resume_signal.subscribe(self, lambda _: self._shadow.forget())
         if not self.is_headless:
             # Asked to end from outside, the terminal is left as it was found.
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        self.run_worker(self._follow(), name="link")
+        for session in self.context.sessions:
+            self.run_worker(self._follow(session), name="link")
+        for fault in self.context.keymap.faults:
+            self.notify(fault, title="keys", severity="warning", timeout=10)
+        if self.context.prefs.screen != Where.FLEET and self.context.prefs.screen in SCREENS:
+            self.call_after_refresh(self.action_show, self.context.prefs.screen)
 
-    # --- the link -------------------------------------------------------------------------------------------------
+    # --- the links ------------------------------------------------------------------------------------------------
 
-    async def _follow(self) -> None:
-        await follow(self.link, lambda: self.store.last_event, self)
-
-    def linked(self, phase: LinkPhase, reason: str = "") -> None:
-        self.post_message(Linked(phase, reason))
-
-    def received(self, frame: WireFrame) -> None:
-        self.post_message(Received(frame, self.clock()))
+    async def _follow(self, session: Session) -> None:
+        await follow(session.link, lambda: session.store.last_event, Listening(self, session))
 
     def on_linked(self, message: Linked) -> None:
-        self._changed(self.store.linked(message.phase, self.clock(), message.reason))
+        self._changed(message.session.store.linked(message.phase, self.clock(), message.reason))
 
     def on_received(self, message: Received) -> None:
-        first = self.store.supervisor is None
-        self._changed(self.store.apply(message.frame, message.at) - ({Topic.FIGURES} if not first else set()))
+        store = message.session.store
+        first = store.supervisor is None
+        self._changed(store.apply(message.frame, message.at) - ({Topic.FIGURES} if not first else set()))
         if isinstance(message.frame, Snapshot):
-            self.run_worker(self._introduce(), name="introduce", exclusive=True, group="introduce")
+            self.run_worker(self._introduce(message.session), name="introduce")
 
-    async def _introduce(self) -> None:
+    async def _introduce(self, session: Session) -> None:
         """What is asked once a connection: who we are to the daemon, and the figures of the last minutes."""
         try:
-            self.store.role = (await self.link.whoami()).role
-            self._changed({Topic.STATE} | self.store.seed(await self.link.history()))
+            session.store.role = (await session.link.whoami()).role
+            self._changed({Topic.STATE} | session.store.seed(await session.link.history()))
         except QvlError as error:
             self.log.warning(error.message)
 
@@ -108,11 +152,13 @@ class QvlApp(App[None]):
     def _changed(self, topics: set[Topic]) -> None:
         if topics and not self.due:
             # Whoever sees nothing yet is not made to wait for more.
-            self.set_timer(PACE if self.store.live else 0.001, self._paint)
+            self.set_timer(PACE if self.context.live else 0.001, self.paint)
         self.due |= topics
 
-    def _paint(self) -> None:
+    def paint(self) -> None:
+        """Show what changed since the last picture."""
         topics, self.due = self.due, set()
+        self.context.settle()
         for screen in self.screen_stack:
             if isinstance(screen, Frame | Dialog) and screen.is_mounted and screen.is_attached:
                 screen.show(topics)
@@ -123,77 +169,79 @@ class QvlApp(App[None]):
         super()._display(screen, renderable)
 
     def _beat(self) -> None:
-        self.store.publish()
-        self._changed({Topic.FIGURES, Topic.LINK} | self.store.expire(self.clock()))
+        topics = {Topic.FIGURES, Topic.LINK}
+        for session in self.context.sessions:
+            session.store.publish()
+            topics |= session.store.expire(self.clock())
+        self._changed(topics)
 
-    # --- acts -----------------------------------------------------------------------------------------------------
+    def on_resize(self) -> None:
+        self._shadow.forget()
 
-    def on_act_wanted(self, message: ActWanted) -> None:
-        self.run_worker(self.acts.act(message))
+    # --- screens --------------------------------------------------------------------------------------------------
 
-    def on_switch_wanted(self, message: SwitchWanted) -> None:
-        self.run_worker(self.acts.switch(message))
-
-    def on_cancel_wanted(self, message: CancelWanted) -> None:
-        self.run_worker(self.acts.cancel(message))
-
-    # --- keys -----------------------------------------------------------------------------------------------------
-
-    def action_log(self, worker: str) -> None:
-        from qvl_tui.screens.logs import LogScreen
-
-        self.push_screen(LogScreen(self.store, self.clock, self.link, worker))
-
-    def action_profiles(self, name: str) -> None:
-        """Which profile a pool shall run; while it is being changed, how far that is."""
-        pool = next((pool for pool in self.store.pools if pool.name == name), None)
-        if pool is None:
+    def action_show(self, name: str) -> None:
+        """Go to a screen. The fleet lies below all others, so that there is one way back."""
+        where = Where(name)
+        here = self.screen
+        if not isinstance(here, Frame) or here.where is where:
             return
-        if pool.switch is not None:
-            from qvl_tui.screens.change import ChangeScreen
+        self.context.prefs.screen = where.value
+        if where is Where.FLEET:
+            self.pop_screen()
+            return
+        module, _, title = _HOMES[where].partition(":")
+        made: Screen[None] = getattr(import_module(f"qvl_tui.screens.{module}"), title)(self.context)
+        if here.where is Where.FLEET:
+            self.push_screen(made)
+        else:
+            self.switch_screen(made)
 
-            self.push_screen(ChangeScreen(self.store, self.clock, pool))
-        elif self.acts.permitted("switch"):
-            from qvl_tui.screens.switch import SwitchScreen
+    async def action_back(self) -> None:
+        self.action_show(Where.FLEET)
 
-            def chosen(wanted: SwitchWanted | None) -> None:
-                if wanted is not None:
-                    self.post_message(wanted)
-
-            self.push_screen(SwitchScreen(self.store, self.link, pool), chosen)
+    def action_step(self, by: int) -> None:
+        self.context.step(by)
+        if isinstance(self.screen, Frame):
+            self.screen.refocus()
 
     def action_help(self) -> None:
         from qvl_tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        where = self.screen.where if isinstance(self.screen, Frame) else Where.FLEET
+        self.push_screen(HelpScreen(self.context, where))
 
-    def on_resize(self) -> None:
-        self._shadow.forget()
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        from qvl_tui.palette import commands
+
+        return commands(self, screen)
 
     def action_redraw(self) -> None:
         self._shadow.forget()
         self.screen.refresh(layout=True)
 
-    def action_theme(self) -> None:
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+    def action_theme(self, name: str = "") -> None:
+        """The theme of that name, else the next one."""
+        names = [theme.name for theme in THEMES]
+        self.theme = name or names[(names.index(self.theme) + 1) % len(names)]
+        self.context.prefs.theme = self.theme
+
+    # --- the end --------------------------------------------------------------------------------------------------
 
     def action_leave(self) -> None:
         """Quit. The workers are the daemon's: they end only with a daemon that is this terminal's own."""
         if not self.owned:
             self.exit()
             return
-        from qvl_tui.screens.confirm import ConfirmScreen
-
-        up = sum(worker.phase not in (Phase.STOPPED, Phase.FAILED) for worker in self.store.workers.values())
+        up = sum(worker.phase not in (Phase.STOPPED, Phase.FAILED) for worker in self.context.store.workers.values())
         lines = [f"The daemon runs in this terminal and ends with it, and so do its workers ({up} up)."]
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                if self.on_quit is not None:
-                    self.on_quit()
-                self.exit()
+        def ended() -> None:
+            if self.on_quit is not None:
+                self.on_quit()
+            self.exit()
 
-        self.push_screen(ConfirmScreen("quit, and end the daemon?", lines, yes="quit"), answered)
+        self.context.acts.confirm("quit, and end the daemon?", lines, "quit", ended)
 
     def action_help_quit(self) -> None:
         self.notify("q leaves", timeout=2)
@@ -201,33 +249,20 @@ class QvlApp(App[None]):
     async def action_quit(self) -> None:
         self.action_leave()
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: every key that does something here, each worker's log, and acts on whole pools."""
-        for key in KEYS:
-            local = isinstance(screen, Frame) and key.where is screen.where
-            if key.id != "app.palette" and (local or key.where is Where.EVERYWHERE):
-                action = key.action
-                node = screen if local else self
-                yield SystemCommand(key.label or key.tooltip, key.tooltip, lambda a=action, n=node: self._run(a, n))
-        for name in self.store.workers:
-            yield SystemCommand(f"log {name}", "live log", lambda name=name: self.action_log(name))
+    def on_unmount(self) -> None:
+        self.context.prefs.worker = self.context.worker or ""
+        if self.home is not None:
+            save(self.home / "tui.json", self.context.prefs)
 
-        for pool in self.store.pools:
-            for verb in VERBS:
-                what = f"{verb} all workers of {pool.name}" + ("" if verb == "start" else "; asks first")
-                yield SystemCommand(f"{verb} pool {pool.name}", what, lambda v=verb, p=pool: self.acts.ask_pool(v, p))
-            yield SystemCommand(
-                f"profile of pool {pool.name}", "switch it; plan first", lambda p=pool: self.action_profiles(p.name)
-            )
+    def _fatal_error(self) -> None:
+        """A crash: the terminal is restored first, and told of afterwards (`qvl_tui.main`)."""
+        if self.home is not None and self._exception is not None:
+            screen = type(self.screen).__name__ if self._screen_stacks[self.current_mode] else "none"
+            seq = self.context.store.seq
+            size = self.size.width, self.size.height
+            self.report = crash.report(self._exception, self.home, size=size, screen=screen, seq=seq)
+        self._close_messages_no_wait()
 
-    def _run(self, action: str, node: "Screen[object] | App[None]") -> None:
-        self.call_later(self.run_action, action, node)
-
-
-def run(socket: Path, *, owned: bool = False, readonly: bool = False, on_quit: Callable[[], None] | None = None) -> int:
-    """Show the daemon behind `socket` until the user leaves; answers the exit code."""
-    from qvl_tui.wire import SocketLink
-
-    app = QvlApp(SocketLink(socket, socket.with_name("view.sock")), owned=owned, readonly=readonly, on_quit=on_quit)
-    app.run()
-    return app.return_code or 0
+    @property
+    def crashed(self) -> BaseException | None:
+        return self._exception

@@ -31,6 +31,16 @@ def latency(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
+def latencies(half: float | None, most: float | None) -> str:
+    """Two percentiles in one unit: `84/210 ms`, `0.9/3.4 s`."""
+    if half is None or most is None:
+        return latency(half)
+    if most < 0.9995:
+        return f"{half * 1000:.0f}/{most * 1000:.0f} ms"
+    digits = 1 if most < 9.95 else 0
+    return f"{half:.{digits}f}/{most:.{digits}f} s"
+
+
 def size(count: int | None) -> str:
     """Bytes in binary units: `512 B`, `1.5 GiB`, `121 GiB`."""
     if count is None:

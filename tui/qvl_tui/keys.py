@@ -9,9 +9,18 @@ from textual.binding import Binding
 
 
 class Where(StrEnum):
-    EVERYWHERE = "everywhere"
+    """Where a key works; but for EVERYWHERE these are the screens, in the order of their digits."""
+
     FLEET = "fleet"
-    LOG = "log"
+    WORKER = "worker"
+    LOG = "logs"
+    METRICS = "metrics"
+    SWITCH = "switch"
+    CONFIG = "config"
+    EVERYWHERE = "everywhere"
+
+
+SCREENS = tuple(where for where in Where if where is not Where.EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +39,13 @@ class Key:
     """Changes something: needs an operator."""
 
 
-KEYS: tuple[Key, ...] = (
-    Key("fleet.log", "enter,l", "⏎", "open_log", "log", "live log of the worker", Where.FLEET),
+_FLEET = (
+    Key("fleet.open", "enter", "⏎", "go('worker')", "worker", "all about the worker", Where.FLEET),
+    Key("fleet.log", "l", "l", "go('logs')", "log", "its live log", Where.FLEET),
     Key("fleet.start", "s", "s", "act('start')", "start", "start", Where.FLEET, acts=True),
     Key("fleet.stop", "S", "S", "act('stop')", "stop", "stop; asks first", Where.FLEET, acts=True),
     Key("fleet.restart", "r", "r", "act('restart')", "restart", "restart; asks first", Where.FLEET, acts=True),
-    Key(
-        "fleet.switch",
-        "p",
-        "p",
-        "switch",
-        "profile",
-        "switch profile; plan first",
-        Where.FLEET,
-        acts=True,
-    ),
+    Key("fleet.switch", "p", "p", "go('switch')", "profile", "profiles of its pool", Where.FLEET),
     Key("fleet.filter", "slash", "/", "filter", "filter", "show only workers that match", Where.FLEET),
     Key("fleet.clear", "escape", "Esc", "escape", "", "drop the filter", Where.FLEET),
     Key("fleet.down", "down,j", "↓ j", "move(1)", "", "next worker", Where.FLEET),
@@ -53,7 +54,10 @@ KEYS: tuple[Key, ...] = (
     Key("fleet.last", "G,end", "G", "edge(1)", "", "last worker", Where.FLEET),
     Key("fleet.older", "pageup", "PgUp", "events(-1)", "", "older events", Where.FLEET),
     Key("fleet.newer", "pagedown", "PgDn", "events(1)", "", "newer events", Where.FLEET),
-    Key("log.back", "escape,h", "Esc", "back", "back", "back to the fleet", Where.LOG),
+    Key("fleet.copy", "y", "y", "copy", "", "copy its endpoint", Where.FLEET),
+)
+_WORKER: tuple[Key, ...] = ()
+_LOG = (
     Key("log.follow", "f,G,end", "f", "follow", "follow", "to the end, and follow", Where.LOG),
     Key("log.pause", "space", "Space", "pause", "pause", "hold still, or follow", Where.LOG),
     Key("log.error", "e", "e", "error(-1)", "last error", "error line before", Where.LOG),
@@ -65,12 +69,33 @@ KEYS: tuple[Key, ...] = (
     Key("log.first", "g,home", "g", "top", "", "first line that is kept", Where.LOG),
     Key("log.right", "right", "→", "sideways(1)", "", "right in long lines", Where.LOG),
     Key("log.left", "left", "←", "sideways(-1)", "", "back left", Where.LOG),
+)
+_METRICS: tuple[Key, ...] = ()
+_SWITCH: tuple[Key, ...] = ()
+_CONFIG: tuple[Key, ...] = ()
+_SHOW = {
+    Where.FLEET: "the fleet",
+    Where.WORKER: "all about a worker",
+    Where.LOG: "logs",
+    Where.METRICS: "plots of the last minutes to a day",
+    Where.SWITCH: "profiles of a pool, and switching",
+    Where.CONFIG: "the configuration file and its plan",
+}
+_EVERYWHERE = (
+    *(
+        Key(f"app.{where}", f"{digit}", f"{digit}", f"app.show('{where}')", "", told, Where.EVERYWHERE)
+        for digit, (where, told) in enumerate(_SHOW.items(), start=1)
+    ),
+    Key("app.back", "escape", "Esc", "app.back", "", "back to the fleet", Where.EVERYWHERE),
+    Key("app.previous", "left_square_bracket", "[", "app.step(-1)", "", "previous worker", Where.EVERYWHERE),
+    Key("app.next", "right_square_bracket", "]", "app.step(1)", "", "next worker", Where.EVERYWHERE),
     Key("app.help", "question_mark,f1", "?", "app.help", "help", "all keys", Where.EVERYWHERE),
     Key("app.palette", "colon,ctrl+p", ":", "app.command_palette", "", "commands; also Ctrl+P", Where.EVERYWHERE),
     Key("app.redraw", "ctrl+l", "Ctrl+L", "app.redraw", "", "draw the screen anew", Where.EVERYWHERE),
-    Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "dark or light", Where.EVERYWHERE),
+    Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "next theme", Where.EVERYWHERE),
     Key("app.quit", "q", "q", "app.leave", "quit", "leave; workers go on", Where.EVERYWHERE),
 )
+KEYS: tuple[Key, ...] = (*_FLEET, *_WORKER, *_LOG, *_METRICS, *_SWITCH, *_CONFIG, *_EVERYWHERE)
 
 
 def keys(*where: Where) -> Iterator[Key]:

@@ -31,6 +31,8 @@ class Link(Protocol):
 
     where: str
     """What is connected to, for a sentence."""
+    name: str
+    """The host as the user called it; empty for this one."""
 
     def events(self, since: int) -> AsyncIterator[Frame]:
         """A Snapshot, the events after `since`, then what happens, Change frames included."""

@@ -15,7 +15,7 @@ from typing import assert_never
 from qvl.model.api import History
 from qvl.model.event import Change, Event, Frame, Heartbeat, Lost, Snapshot
 from qvl.model.gpu import GpuSample
-from qvl.model.status import PoolStatus, SupervisorStatus, WorkerMetrics, WorkerStatus
+from qvl.model.status import GatewayStatus, PoolStatus, SupervisorStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Wanted
 
 KEPT_EVENTS = 500
@@ -192,7 +192,7 @@ class Store:
     def _forget_strangers(self) -> None:
         known = self.workers.keys()
         self.metrics = {name: figures for name, figures in self.metrics.items() if name in known}
-        self.asked = {name: asked for name, asked in self.asked.items() if name in known}
+        self.asked = {name: asked for name, asked in self.asked.items() if self.find(name) is not None}
         for key in [key for key in self.series if not key[0].startswith("gpu:") and key[0] not in known]:
             del self.series[key]
 
@@ -226,6 +226,24 @@ class Store:
         if len(values) > len(self.series.get(key, ())):
             self.series[key] = deque(values, maxlen=KEPT_SAMPLES)
 
+    # --- who is there ---------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[WorkerStatus]:
+        """Workers and gateways as they are shown: pool by pool as configured, a pool's gateway first, by number."""
+        order = {pool.name: place for place, pool in enumerate(self.pools)}
+        fronts = [pool.gateway for pool in self.pools if pool.gateway is not None]
+
+        def place(worker: WorkerStatus) -> tuple[object, ...]:
+            pool = order.get(worker.pool, len(order)), worker.pool
+            return *pool, not isinstance(worker, GatewayStatus), *_natural(worker.name)
+
+        return sorted([*fronts, *self.workers.values()], key=place)
+
+    def find(self, name: str) -> WorkerStatus | None:
+        """A worker or a gateway."""
+        fronts = (pool.gateway for pool in self.pools if pool.gateway is not None)
+        return self.workers.get(name) or next((front for front in fronts if front.name == name), None)
+
     # --- the link -------------------------------------------------------------------------------------------------
 
     def linked(self, phase: LinkPhase, mono: float, reason: str = "") -> set[Topic]:
@@ -256,7 +274,7 @@ class Store:
 
     def ask(self, verb: str, names: Iterable[str], mono: float) -> set[Topic]:
         for name in names:
-            if worker := self.workers.get(name):
+            if worker := self.find(name):
                 self.asked[name] = Asked(verb, mono, _mark(worker))
         return {Topic.STATE}
 
@@ -279,7 +297,8 @@ class Store:
 
     def _confirm(self) -> bool:
         """An act is confirmed when its worker moved, or when the daemon is past it and the worker is as was asked."""
-        done = [name for name, asked in self.asked.items() if self._confirmed(self.workers[name], asked)]
+        known = {name: self.find(name) for name in self.asked}
+        done = [name for name, worker in known.items() if worker is None or self._confirmed(worker, self.asked[name])]
         for name in done:
             del self.asked[name]
         return bool(done)
@@ -293,3 +312,10 @@ class Store:
 
 def _mark(worker: WorkerStatus) -> tuple[object, ...]:
     return worker.wanted, worker.phase, worker.pid, worker.since
+
+
+def _natural(name: str) -> tuple[str, int, str]:
+    """`w-10` after `w-9`."""
+    base, _, suffix = name.partition("@")
+    stem, _, number = base.rpartition("-")
+    return (stem, int(number), suffix) if number.isdigit() else (base, -1, suffix)

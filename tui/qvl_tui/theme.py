@@ -1,4 +1,4 @@
-"""The palette, dark and light: greys, one accent, and three colours that mean state and nothing else."""
+"""The palettes: greys, one accent, and three colours that mean state and nothing else."""
 
 from textual.theme import Theme
 
@@ -79,3 +79,39 @@ LIGHT = _theme(
     warn="#8f5f00",
     bad="#b4322b",
 )
+CONTRAST = _theme(
+    "qvl-contrast",
+    True,
+    back="#000000",
+    raised="#101010",
+    mark="#003a6b",
+    line="#9a9a9a",
+    faint="#b8b8b8",
+    muted="#d4d4d4",
+    text="#ffffff",
+    strong="#ffffff",
+    accent="#7fe3ff",
+    chart="#5fb4d6",
+    good="#6bff6b",
+    warn="#ffd93d",
+    bad="#ff9a9a",
+)
+# Blue, orange and vermilion of Okabe and Ito (2008), lightened for a dark ground: told apart with any colour vision.
+COLORBLIND = _theme(
+    "qvl-colorblind",
+    True,
+    back="#14171a",
+    raised="#1b1f23",
+    mark="#24303a",
+    line="#2c3238",
+    faint="#767f88",
+    muted="#949ea6",
+    text="#c6cdd2",
+    strong="#eef1f3",
+    accent="#b8a9d9",
+    chart="#5d5877",
+    good="#56b4e9",
+    warn="#e9c46a",
+    bad="#f07a3c",
+)
+THEMES = (DARK, LIGHT, CONTRAST, COLORBLIND)

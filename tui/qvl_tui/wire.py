@@ -15,8 +15,9 @@ from qvl_tui.store import KEPT_SAMPLES
 class SocketLink:
     """Reads fall back to `view` where `socket` may not be connected to."""
 
-    def __init__(self, socket: Path, view: Path | None = None) -> None:
+    def __init__(self, socket: Path, view: Path | None = None, name: str = "") -> None:
         self.where = str(socket)
+        self.name = name
         self._client = Client(socket, view)
 
     def events(self, since: int) -> AsyncIterator[Frame]:

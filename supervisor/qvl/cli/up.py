@@ -58,7 +58,7 @@ def up(context: Context, args: argparse.Namespace) -> int:
 def present(context: Context, daemon: Foreground, serve_for: float | None) -> int:
     """The interface on a terminal, else the status and then patience."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        from qvl_tui.app import run
+        from qvl_tui.main import run
 
         return run(daemon.paths.socket, owned=True)
     from qvl.cli import render

@@ -1,4 +1,4 @@
-"""The home screen: is the fleet well, where not and why, what to press."""
+"""The home screen: is the fleet well, where not and why, what to press. Of one host, or of several below each other."""
 
 from collections.abc import Iterable
 
@@ -8,29 +8,31 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input
 
-from qvl_tui.acts import Acts
 from qvl_tui.arrange import arrange
+from qvl_tui.context import Context
 from qvl_tui.keys import Where, bindings
 from qvl_tui.paint import Line, Tone
-from qvl_tui.screens.frame import Clock, Frame
+from qvl_tui.screens.frame import Frame
 from qvl_tui.sentences import state
-from qvl_tui.store import Store, Topic
+from qvl_tui.session import Session
+from qvl_tui.store import Topic
 from qvl_tui.widgets.canvas import Canvas
 from qvl_tui.widgets.detail import detail_lines
 from qvl_tui.widgets.events import event_lines
 from qvl_tui.widgets.gpu_strip import gpu_lines
+from qvl_tui.widgets.host_row import host_row
 from qvl_tui.widgets.worker_table import columns, head, row
+
+Place = tuple[Session, WorkerStatus | None]
+"""A row of the table: a worker, or the heading of its host."""
 
 
 class FleetScreen(Frame):
     where = Where.FLEET
     BINDINGS = bindings(Where.FLEET)
 
-    def __init__(self, store: Store, clock: Clock, acts: Acts) -> None:
-        super().__init__(store, clock)
-        self.acts = acts
-        self.chosen: str | None = None
-        """The selected worker, by name: rows may come and go around it."""
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self.needle = ""
 
     def body(self) -> Iterable[Widget]:
@@ -53,48 +55,68 @@ class FleetScreen(Frame):
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
-    def rows(self) -> list[WorkerStatus]:
-        """The rows: pool by pool as configured, by number within; all of them, or those that match the filter."""
-        order = {pool.name: place for place, pool in enumerate(self.store.pools)}
-        found = [worker for worker in self.store.workers.values() if matches(worker, self.needle)]
-        return sorted(
-            found, key=lambda worker: (order.get(worker.pool, len(order)), worker.pool, _natural(worker.name))
-        )
+    @property
+    def fresh(self) -> bool:
+        """Of several hosts each tells by itself how old it is."""
+        return self.context.live
 
-    def selected(self) -> WorkerStatus | None:
-        return self.store.workers.get(self.chosen) if self.chosen else None
+    def places(self) -> list[Place]:
+        """The rows: host by host, pool by pool as configured; all of them, or those that match the filter."""
+        found: list[Place] = []
+        for session in self.context.sessions:
+            workers = [worker for worker in session.store.rows() if matches(worker, self.needle)]
+            if self.context.several and (workers or not self.needle):
+                found.append((session, None))
+            found += [(session, worker) for worker in workers]
+        return found
 
     def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
         width, height = self.size
         if not width:
             return
         self.set_class(width >= 120, "-wide")
         self.set_class(width >= 170, "-huge")
-        workers = self.rows()
-        names = [worker.name for worker in workers]
-        if self.chosen not in names:
-            self.chosen = names[0] if names else None
-        now = self.store.now(self.clock())
-        gpus = gpu_lines(self.store, width, arrange(height, len(workers), 0).gpus)
-        places = arrange(height, len(workers), len(gpus))
-        self._tall("gpus", len(gpus))
-        self._tall("workers", places.workers)
+        places = self.places()
+        chosen = self._settle(places)
+        super().show(topics)
+        most = arrange(height, len(places), 0).gpus
+        gpus = gpu_lines(self.store, width, most)
+        # As many lines for each host's cards as the largest needs, so that nothing jumps from host to host.
+        tall = max(len(gpu_lines(session.store, width, most)) for session in self.context.sessions)
+        room = arrange(height, len(places), tall)
+        self._tall("gpus", tall)
+        self._tall("workers", room.workers)
         self.canvas("gpus").show(gpus)
-        c = columns(list(self.store.workers.values()), width)
+        every = [worker for session in self.context.sessions for worker in session.store.rows()]
+        c = columns(every, width)
         self.canvas("workers-head").show((head(c, self.needle),))
+        mono = self.context.clock()
         lines: tuple[Line, ...] = tuple(
-            row(worker, self.store, now, c, worker.name == self.chosen) for worker in workers
+            host_row(session, mono, width)
+            if worker is None
+            else row(worker, session.store, session.store.now(mono), c, place == chosen)
+            for place, (session, worker) in enumerate(places)
         )
-        chosen = names.index(self.chosen) if self.chosen else None
         self.canvas("workers").show(lines or (self._nothing(),), chosen)
         if Topic.EVENTS in topics:
             events = self.canvas("events")
-            events.show(event_lines(self.store, (events.size.width or width) - 1))
+            events.show(event_lines(self.context.sessions, (events.size.width or width) - 1))
         if width >= 120:
             detail = self.canvas("detail")
-            room = (detail.size.width or 46) - 1, detail.size.height
-            detail.show(detail_lines(self.selected(), self.store, now, *room))
+            space = (detail.size.width or 46) - 1, detail.size.height
+            detail.show(detail_lines(self.context.status, self.store, self.store.now(mono), *space))
+
+    def _settle(self, places: list[Place]) -> int | None:
+        """The index of the row in focus; where the filter hides it, the first one comes into focus."""
+        rows = {(session, worker.name): place for place, (session, worker) in enumerate(places) if worker}
+        if not rows:
+            return None
+        here = self.context.session, self.context.worker or ""
+        if here not in rows:
+            own = [place for place in rows if place[0] is self.context.session]
+            here = (own or list(rows))[0]
+            self.context.focus(*here)
+        return rows[here]
 
     def _nothing(self) -> Line:
         if self.needle:
@@ -117,18 +139,22 @@ class FleetScreen(Frame):
         return True
 
     def action_move(self, step: int) -> None:
-        names = [worker.name for worker in self.rows()]
-        if names:
-            place = names.index(self.chosen) if self.chosen in names else 0
-            self._choose(names[min(max(place + step, 0), len(names) - 1)])
+        places = [(session, worker.name) for session, worker in self.places() if worker]
+        if places:
+            here = self.context.session, self.context.worker
+            place = places.index(here) if here in places else 0
+            self._choose(*places[min(max(place + step, 0), len(places) - 1)])
 
     def action_edge(self, side: int) -> None:
-        names = [worker.name for worker in self.rows()]
-        if names:
-            self._choose(names[0 if side < 0 else -1])
+        places = [(session, worker.name) for session, worker in self.places() if worker]
+        if places:
+            self._choose(*places[0 if side < 0 else -1])
 
-    def _choose(self, name: str) -> None:
-        self.chosen = name
+    def _choose(self, session: Session, name: str) -> None:
+        self.context.focus(session, name)
+        self.refocus()
+
+    def refocus(self) -> None:
         self.show({Topic.STATE})
         table = self.canvas("workers")
         if table.marked is not None:
@@ -139,21 +165,25 @@ class FleetScreen(Frame):
 
     @on(Canvas.Picked, "#workers")
     def _picked(self, event: Canvas.Picked) -> None:
-        workers = self.rows()
-        if event.line < len(workers):
-            self._choose(workers[event.line].name)
+        places = self.places()
+        if event.line < len(places):
+            session, worker = places[event.line]
+            if worker is not None:
+                self._choose(session, worker.name)
 
-    def action_open_log(self) -> None:
-        if self.chosen:
-            self.app.call_later(self.app.run_action, f"app.log('{self.chosen}')")
+    def action_go(self, screen: str) -> None:
+        if self.context.worker:
+            self.app.call_later(self.app.run_action, f"app.show('{screen}')")
 
     def action_act(self, verb: str) -> None:
-        if self.chosen:
-            self.acts.ask_worker(verb, self.chosen)
+        if self.context.worker:
+            self.context.acts.ask_worker(verb, self.context.worker)
 
-    def action_switch(self) -> None:
-        if worker := self.selected():
-            self.app.call_later(self.app.run_action, f"app.profiles('{worker.pool}')")
+    def action_copy(self) -> None:
+        status = self.context.status
+        if status is not None:
+            self.app.copy_to_clipboard(status.endpoint)
+            self.app.notify(f"copied {status.endpoint}", timeout=2)
 
     # --- filter ---------------------------------------------------------------------------------------------------
 
@@ -184,10 +214,3 @@ def matches(worker: WorkerStatus, needle: str) -> bool:
     """Every word of the filter is found somewhere in what one sees of the worker."""
     text = " ".join((worker.name, worker.pool, worker.profile, worker.engine, state(worker).word, worker.reason or ""))
     return all(word in text.lower() for word in needle.lower().split())
-
-
-def _natural(name: str) -> tuple[str, int, str]:
-    """`w-10` after `w-9`."""
-    base, _, suffix = name.partition("@")
-    stem, _, number = base.rpartition("-")
-    return (stem, int(number), suffix) if number.isdigit() else (base, -1, suffix)

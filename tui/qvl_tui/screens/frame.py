@@ -1,31 +1,36 @@
 """What every full screen has: two lines at the top on how things are, one at the bottom on what to press."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from textual import on
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
+from qvl_tui.context import Clock, Context
 from qvl_tui.keys import Where
 from qvl_tui.paint import Line
 from qvl_tui.store import Store, Topic
 from qvl_tui.widgets.banner import banner
 from qvl_tui.widgets.canvas import Canvas
 from qvl_tui.widgets.footer import footer_line, key_at
-from qvl_tui.widgets.header import header
+from qvl_tui.widgets.header import header, tab_at
 
-Clock = Callable[[], float]
+__all__ = ["Clock", "Context", "Frame"]
 
 
 class Frame(Screen[None]):
     where: Where = Where.FLEET
     AUTO_FOCUS = ""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self.store = store
-        self.clock = clock
+        self.context = context
+
+    @property
+    def store(self) -> Store:
+        """Of the host in focus."""
+        return self.context.store
 
     def compose(self) -> ComposeResult:
         yield Canvas("header", "bar")
@@ -42,24 +47,41 @@ class Frame(Screen[None]):
     def on_resize(self) -> None:
         self.show(set(Topic))
 
+    def on_screen_resume(self) -> None:
+        self.show(set(Topic))
+
+    def refocus(self) -> None:
+        """Another worker came into focus while this screen shows."""
+        self.show(set(Topic))
+
     def show(self, topics: set[Topic]) -> None:
         """Repaint what these topics may have changed; the canvases find out what really did."""
         width = self.size.width
-        self.set_class(not self.store.live, "-stale")
+        self.set_class(not self.fresh, "-stale")
         self.canvas("header").show((self.header(width),))
         self.canvas("banner").show((self.banner(width),))
-        self.canvas("footer").show((footer_line(self.where, width, self.store.may_act),))
+        self.canvas("footer").show((footer_line(self.where, width, self.context),))
+
+    @property
+    def fresh(self) -> bool:
+        """What is shown is what is."""
+        return self.store.live
 
     def header(self, width: int) -> Line:
-        return header(self.store, self.clock(), width)
+        return header(self.context, self.where, width)
 
     def banner(self, width: int) -> Line:
-        return banner(self.store, self.clock(), width)
+        return banner(self.context, width)
 
     def canvas(self, id: str) -> Canvas:
         return self.query_one(f"#{id}", Canvas)
 
     @on(Canvas.Picked, "#footer")
     async def _pressed(self, event: Canvas.Picked) -> None:
-        if key := key_at(self.where, self.size.width, event.x):
+        if key := key_at(self.where, self.size.width, self.context, event.x):
             await self.run_action(key.action)
+
+    @on(Canvas.Picked, "#header")
+    async def _turned(self, event: Canvas.Picked) -> None:
+        if where := tab_at(self.context, self.where, self.size.width, event.x):
+            await self.run_action(f"app.show('{where}')")

@@ -1,35 +1,52 @@
 """All keys, from the one table."""
 
+from collections.abc import Iterable
 from itertools import zip_longest
 from typing import ClassVar
 
 from textual.binding import Binding
 
-from qvl_tui.keys import Bindings, Where, keys
+from qvl_tui.context import Context
+from qvl_tui.keys import SCREENS, Bindings, Where, keys
 from qvl_tui.paint import BLANK, Line, Tone, left, pad
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.sentences import READY, STATES
 from qvl_tui.widgets.canvas import Canvas
 
-_COLUMN = 37
+_COLUMN = 38
 
 
-def help_lines(width: int) -> tuple[Line, ...]:
-    """Two columns where they fit, so that all is seen at once even at 80×24."""
-    own = [*_section("fleet", Where.FLEET), BLANK, *_signs()]
-    other = [*_section("log", Where.LOG), BLANK, *_section("everywhere", Where.EVERYWHERE)]
+def help_lines(context: Context, where: Where, width: int) -> tuple[Line, ...]:
+    """What works here first, then everywhere, then the signs; in two columns where they fit."""
+    own = _section(f"here: {where.value}", where, context)
+    rest = [*_section("everywhere", Where.EVERYWHERE, context), BLANK, *_signs()]
+    others = [where_ for where_ in SCREENS if where_ is not where]
+    more = [line for other in others for line in (*_section(other.value, other, context), BLANK)]
     if width < 2 * _COLUMN:
-        return (*own, BLANK, *other)
-    rows = zip_longest(own, other, fillvalue=BLANK)
-    return tuple((*pad(start, _COLUMN), *end) for start, end in rows)
+        return (*own, BLANK, *rest, BLANK, *more)
+    first = tuple((*pad(start, _COLUMN), *end) for start, end in zip_longest(own, rest, fillvalue=BLANK))
+    half = _even(others)
+    columns = [[line for each in part for line in (*_section(each.value, each, context), BLANK)] for part in half]
+    below = tuple((*pad(start, _COLUMN), *end) for start, end in zip_longest(*columns, fillvalue=BLANK))
+    return (*first, BLANK, *below)
 
 
-def _section(heading: str, where: Where) -> list[Line]:
+def _even(others: Iterable[Where]) -> tuple[list[Where], list[Where]]:
+    """Two columns of about the same length."""
+    start: list[Where] = []
+    end: list[Where] = []
+    for each in others:
+        lengths = [sum(sum(1 for _ in keys(w)) + 2 for w in part) for part in (start, end)]
+        (start if lengths[0] <= lengths[1] else end).append(each)
+    return start, end
+
+
+def _section(heading: str, where: Where, context: Context) -> list[Line]:
     lines: list[Line] = [((heading, Tone.STRONG),)]
     for key in keys(where):
         acts = (" *", Tone.FAINT) if key.acts else ("", Tone.FAINT)
-        lines.append(((left(f"  {key.shown}", 9), Tone.ACCENT), (key.tooltip, Tone.TEXT), acts))
-    if where is Where.FLEET:
+        lines.append(((left(f"  {context.keymap.shown(key)}", 9), Tone.ACCENT), (key.tooltip, Tone.TEXT), acts))
+    if any(key.acts for key in keys(where)):
         lines.append((("  * operators only", Tone.FAINT),))
     return lines
 
@@ -53,11 +70,13 @@ class HelpScreen(Dialog[None]):
         Binding("up,k,pageup", "page(-1)", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context, where: Where) -> None:
         super().__init__("keys")
+        self.context = context
+        self.where = where
 
     def on_mount(self) -> None:
-        lines = help_lines(self.app.size.width - 4)
+        lines = help_lines(self.context, self.where, self.app.size.width - 4)
         self.put(lines)
         self.query_one("#lines", Canvas).styles.height = min(len(lines), self.app.size.height - 2)
 

@@ -8,14 +8,15 @@ from qvl.model.error import ErrorCode, QvlError
 from textual import on
 from textual.widget import Widget
 
+from qvl_tui.context import Context
 from qvl_tui.format import size
 from qvl_tui.keys import Where, bindings
-from qvl_tui.link import Link, delays
+from qvl_tui.link import delays
 from qvl_tui.logbuffer import LogBuffer
 from qvl_tui.paint import Line, Tone, spread
-from qvl_tui.screens.frame import Clock, Frame
+from qvl_tui.screens.frame import Frame
 from qvl_tui.sentences import state, why
-from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.store import LinkPhase, Topic
 from qvl_tui.widgets.log_view import LogView
 
 FIRST = 500
@@ -26,10 +27,10 @@ class LogScreen(Frame):
     where = Where.LOG
     BINDINGS = bindings(Where.LOG)
 
-    def __init__(self, store: Store, clock: Clock, link: Link, worker: str) -> None:
-        super().__init__(store, clock)
-        self.link = link
-        self.worker = worker
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.link = context.link
+        self.worker = context.worker or ""
         self.buffer = LogBuffer()
         self.view = LogView(self.buffer, "log")
         self.place: int | None = None
@@ -61,38 +62,25 @@ class LogScreen(Frame):
                     self.view.touch()
             await asyncio.sleep(next(waits))
 
-    def header(self, width: int) -> Line:
-        worker = self.store.workers.get(self.worker)
-        start: Line = ((" ‹ ", Tone.FAINT), (self.worker, Tone.STRONG))
-        if worker is None:
-            start += (("  no longer configured", Tone.WARN),)
-        else:
-            known = state(worker)
-            start += ((f"  {known.glyph} {known.word}", known.tone), (f"   {worker.profile}", Tone.MUTED))
+    def banner(self, width: int) -> Line:
         unseen = f", {self.view.unseen:,} new lines below" if self.view.unseen else ""
         end: Line = (("following ", Tone.MUTED),) if self.view.following else ((f"held{unseen} ", Tone.ACCENT),)
-        return spread(start, end, width)
-
-    def banner(self, width: int) -> Line:
         worker = self.store.workers.get(self.worker)
         if self.store.link.phase is LinkPhase.DOWN or worker is None:
             return super().banner(width)
         known = state(worker)
-        text = why(worker, self.store.now(self.clock()))
+        text = why(worker, self.store.now(self.context.clock()))
         if not text and worker.last_exit:
             last = worker.last_exit
             text = f"last exit: {last.cause.value}" + (f", {last.evidence}" if last.evidence else "")
         tone = known.tone if known.tone in (Tone.WARN, Tone.BAD) else Tone.MUTED
-        return spread(((f"   {text or worker.endpoint}", tone),), (), width)
+        return spread(((f"   {text or worker.endpoint}", tone),), end, width)
 
     @on(LogView.Moved)
     def _moved(self) -> None:
         self.show({Topic.LINK})
 
     # --- keys -----------------------------------------------------------------------------------------------------
-
-    def action_back(self) -> None:
-        self.dismiss()
 
     def action_follow(self) -> None:
         self.view.to_end()

@@ -4,19 +4,22 @@ comes next, so that nothing important needs a second line."""
 from dataclasses import dataclass
 from datetime import datetime
 
-from qvl.model.status import WorkerMetrics, WorkerStatus
+from qvl.model.status import GatewayStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase
 from rich.cells import cell_len
 
-from qvl_tui.format import UNKNOWN, bar, duration, latency, percent, rate, spark
+from qvl_tui.format import UNKNOWN, bar, count, duration, latencies, percent, rate, spark
 from qvl_tui.paint import Line, Span, Tone, clip, cut, left, pad, right
 from qvl_tui.sentences import kv_tone, state, waits_up, why
 from qvl_tui.store import Store
 
 _STATE = 15
 _MARK = 3
-_PLAIN = 26
-"""Cells of the figures that are always there: run, queue, tok/s, percent of the KV cache."""
+_COUNTS = 19
+"""Cells of the figures that are always there: run, queue, tok/s."""
+_TTFT = 12
+_HITS = 7
+_ACCEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Columns:
     spark: int
     ttft: int
     meter: int
+    hits: int
+    accept: int
     restarts: int
     gpu: int
     port: int
@@ -40,22 +45,32 @@ def columns(workers: list[WorkerStatus], width: int) -> Columns:
     name = min(max((cell_len(worker.name) for worker in workers), default=0), 28 if width >= 100 else 18)
     name = max(name, len("worker")) + 2
     profile = min(max((cell_len(worker.profile) for worker in workers), default=0), 20)
-    profile = max(profile, len("profile")) + 2 if width >= 132 else 0
+    profile = max(profile, len("profile")) + 2 if width >= 140 else 0
     restarts, gpu, port = (9, 6, 7) if width >= 112 else (0, 0, 0)
     room = width - _MARK - 1 - name - _STATE - profile - restarts - gpu - port
-    ttft = 9 if room >= 34 else 0
-    meter = (12 if room >= 70 else 7) if room >= 40 else 0
-    rest = room - _PLAIN - ttft - meter
+    kv = 5
+    rest = room - _COUNTS - kv
+    ttft = _TTFT if rest >= _TTFT else 0
+    rest -= ttft
+    hits = _HITS if rest >= _HITS else 0
+    rest -= hits
+    accept = _ACCEPT if rest >= 30 else 0
+    rest -= accept
+    meter = 0 if rest < 13 else 12 if rest >= 40 else 7
+    rest -= meter
     chart = 0 if rest < 5 else min(rest, 25 if width >= 150 else 17 if width >= 100 else 11)
-    figures = _PLAIN + ttft + meter + chart
+    figures = room - rest + chart
     note = room - figures if room - figures >= 16 else 0
-    return Columns(name, profile, room - note, note, chart, ttft, meter, restarts, gpu, port)
+    return Columns(name, profile, room - note, note, chart, ttft, meter, hits, accept, restarts, gpu, port)
 
 
 def head(c: Columns, needle: str = "") -> Line:
     """The headings; a filter that hides rows stands over the names it was matched with."""
     figures = right("run", 4) + right("queue", 7) + right("tok/s", 8) + " " * c.spark
-    figures += (right("ttft", c.ttft) if c.ttft else "") + "  " + left("kv cache" if c.meter > 8 else "kv", c.meter + 5)
+    figures += right("ttft 50/95", c.ttft) if c.ttft else ""
+    figures += ("  " + left("kv cache" if c.meter > 8 else "kv", c.meter + 3)) if c.meter else right("kv", 5)
+    figures += right("hits", c.hits) if c.hits else ""
+    figures += right("accept", c.accept) if c.accept else ""
     name: Span = (left(f"/{needle}" if needle else "worker", c.name), Tone.ACCENT if needle else Tone.FAINT)
     text = left("state", _STATE) + left("profile", c.profile)
     text += (
@@ -78,9 +93,12 @@ def row(worker: WorkerStatus, store: Store, now: datetime | None, c: Columns, ch
         (left(worker.profile, c.profile), Tone.MUTED),
     ]
     if worker.phase is Phase.RUNNING and worker.ready:
-        note = why(worker, now)
-        line += pad(_figures(worker, store, c), c.figures)
-        line.append((left(f"  {note}" if note else "", c.note), Tone.WARN if worker.drift else Tone.MUTED))
+        if isinstance(worker, GatewayStatus):
+            line += pad(clip(((" " + routing(worker), Tone.MUTED),), c.figures + c.note - 1), c.figures + c.note)
+        else:
+            note = why(worker, now)
+            line += pad(_figures(worker, store, c), c.figures)
+            line.append((left(f"  {note}" if note else "", c.note), Tone.WARN if worker.drift else Tone.MUTED))
     else:
         line += pad(_instead(worker, now, c.figures + c.note - 1), c.figures + c.note)
     restarts = f"{worker.restarts}" if worker.restarts else "·"
@@ -95,19 +113,32 @@ def row(worker: WorkerStatus, store: Store, now: datetime | None, c: Columns, ch
 def _figures(worker: WorkerStatus, store: Store, c: Columns) -> Line:
     figures = store.shown.metrics.get(worker.name, WorkerMetrics())
     idle = not figures.running and not figures.queued
-    filled, empty = bar(figures.kv_usage, c.meter - 1 if c.meter else 0)
+    kv = percent(figures.kv_usage)
+    filled, empty = bar(figures.kv_usage, c.meter - 2 if c.meter else 0)
+    accept = UNKNOWN if figures.accept_length is None else f"{figures.accept_length:.1f}"
     return (
         (right(_whole(figures.running), 4), Tone.MUTED if idle else Tone.TEXT),
         (right(_whole(figures.queued), 7), Tone.WARN if figures.queued else Tone.MUTED),
         (right(rate(figures.tokens_per_s), 8), Tone.MUTED if idle else Tone.STRONG),
         (" " if c.spark else "", Tone.TEXT),
         (spark(store.shown.samples(worker.name, "tokens_per_s"), c.spark - 1), Tone.CHART),
-        (right(latency(figures.ttft_p50_s), c.ttft), Tone.MUTED if idle else Tone.TEXT),
-        ("  ", Tone.TEXT),
+        (right(latencies(figures.ttft_p50_s, figures.ttft_p95_s), c.ttft), Tone.MUTED if idle else Tone.TEXT),
+        ("  " if c.meter else "", Tone.TEXT),
         (filled, kv_tone(figures.kv_usage)),
         (empty, Tone.FAINT),
-        (right(percent(figures.kv_usage), 5), Tone.TEXT if figures.kv_usage else Tone.MUTED),
+        (right(kv, 5), Tone.TEXT if figures.kv_usage else Tone.MUTED),
+        (right(percent(figures.cache_hit_rate), c.hits), Tone.MUTED),
+        (right(accept, c.accept), Tone.MUTED),
     )
+
+
+def routing(gateway: GatewayStatus) -> str:
+    """What goes through a gateway, in words."""
+    servers = len(gateway.routed) + sum(server.healthy for server in gateway.external)
+    parts = [f"routes to {count(servers, 'server')}"]
+    for known, noun in ((gateway.in_flight, "in flight"), (gateway.requests, "requests"), (gateway.failed, "failed")):
+        parts += [] if known is None else [f"{known:,} {noun}"]
+    return " · ".join([*parts, *([gateway.error] if gateway.error else [])])
 
 
 def _instead(worker: WorkerStatus, now: datetime | None, width: int) -> Line:

@@ -1,0 +1,57 @@
+"""One run of the interface in this terminal, from links to an exit code. `python -m qvl_tui`, `qvlctl tui` and
+`qvlctl up` come here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvl_tui import crash, keymap, prefs
+from qvl_tui.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user may say of a run."""
+
+    readonly: bool = False
+    interval: float | None = None
+    """Seconds between two pictures of figures; None: the usual ones."""
+    theme: str | None = None
+    """A theme's name with or without `qvl-`; None: that of the last run."""
+
+
+def show(
+    links: Sequence[Link],
+    options: Options | None = None,
+    *,
+    owned: bool = False,
+) -> int:
+    """Show these daemons until the user leaves; answers the exit code."""
+    from qvl_tui.app import BEAT, QvlApp
+
+    options = options or Options()
+    home = prefs.home()
+    liked = prefs.load(home / "tui.json")
+    if options.theme is not None:
+        liked.theme = f"qvl-{options.theme.removeprefix('qvl-')}"
+    app = QvlApp(
+        links,
+        owned=owned,
+        readonly=options.readonly,
+        interval=options.interval or BEAT,
+        prefs=liked,
+        keymap=keymap.load(keymap.path()),
+        home=home,
+    )
+    app.run()
+    if app.crashed is not None:
+        crash.tell(app.crashed, app.report)
+        return 1
+    return app.return_code or 0
+
+
+def run(socket: Path, options: Options | None = None, *, owned: bool = False) -> int:
+    """Show the daemon behind `socket`."""
+    from qvl_tui.wire import SocketLink
+
+    return show([SocketLink(socket, socket.with_name("view.sock"))], options, owned=owned)

@@ -1,0 +1,17 @@
+"""WorkerScreen."""
+
+from collections.abc import Iterable
+
+from textual.widget import Widget
+
+from qvl_tui.keys import Where, bindings
+from qvl_tui.screens.frame import Frame
+from qvl_tui.widgets.canvas import Canvas
+
+
+class WorkerScreen(Frame):
+    where = Where.WORKER
+    BINDINGS = bindings(Where.WORKER)
+
+    def body(self) -> Iterable[Widget]:
+        yield Canvas("body", "data scrolls")
