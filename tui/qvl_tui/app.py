@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from qvl_tui import crash
 from qvl_tui.acts import Acts
@@ -254,13 +255,17 @@ class QvlApp(App[None]):
         if self.home is not None:
             save(self.home / "tui.json", self.context.prefs)
 
-    def _fatal_error(self) -> None:
+    def _handle_exception(self, error: Exception) -> None:
         """A crash: the terminal is restored first, and told of afterwards (`qvl_tui.main`)."""
-        if self.home is not None and self._exception is not None:
+        cause = error.error if isinstance(error, WorkerFailed) and isinstance(error.error, Exception) else error
+        if self.home is not None and self._exception is None:
             screen = type(self.screen).__name__ if self._screen_stacks[self.current_mode] else "none"
-            seq = self.context.store.seq
             size = self.size.width, self.size.height
-            self.report = crash.report(self._exception, self.home, size=size, screen=screen, seq=seq)
+            self.report = crash.report(cause, self.home, size=size, screen=screen, seq=self.context.store.seq)
+        super()._handle_exception(cause)
+
+    def _fatal_error(self) -> None:
+        # Textual would print the values of variables here.
         self._close_messages_no_wait()
 
     @property

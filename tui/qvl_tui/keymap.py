@@ -67,7 +67,9 @@ class Keymap:
         if key.id not in self.own:
             return key.shown
         first = self.own[key.id].split(",")[0]
-        return _SHOWN.get(first) or "+".join(part.capitalize() if len(part) > 1 else part for part in first.split("+"))
+        if "+" not in first:
+            return _SHOWN.get(first) or (first if len(first) == 1 else first.capitalize())
+        return "+".join(_SHOWN.get(part) or part.capitalize() for part in first.split("+"))
 
 
 def path(env: Mapping[str, str] | None = None) -> Path:

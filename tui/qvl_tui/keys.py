@@ -46,7 +46,7 @@ _FLEET = (
     Key("fleet.stop", "S", "S", "act('stop')", "stop", "stop; asks first", Where.FLEET, acts=True),
     Key("fleet.restart", "r", "r", "act('restart')", "restart", "restart; asks first", Where.FLEET, acts=True),
     Key("fleet.switch", "p", "p", "go('switch')", "profile", "profiles of its pool", Where.FLEET),
-    Key("fleet.filter", "slash", "/", "filter", "filter", "show only workers that match", Where.FLEET),
+    Key("fleet.filter", "slash", "/", "filter", "filter", "only workers that match", Where.FLEET),
     Key("fleet.clear", "escape", "Esc", "escape", "", "drop the filter", Where.FLEET),
     Key("fleet.down", "down,j", "↓ j", "move(1)", "", "next worker", Where.FLEET),
     Key("fleet.up", "up,k", "↑ k", "move(-1)", "", "previous worker", Where.FLEET),
@@ -77,9 +77,9 @@ _SHOW = {
     Where.FLEET: "the fleet",
     Where.WORKER: "all about a worker",
     Where.LOG: "logs",
-    Where.METRICS: "plots of the last minutes to a day",
-    Where.SWITCH: "profiles of a pool, and switching",
-    Where.CONFIG: "the configuration file and its plan",
+    Where.METRICS: "plots over time",
+    Where.SWITCH: "profiles, and switching",
+    Where.CONFIG: "the file and its plan",
 }
 _EVERYWHERE = (
     *(

@@ -15,6 +15,6 @@ class Session:
 
     @property
     def name(self) -> str:
-        """As its host calls itself; before it said so, as the user called it."""
+        """As the user called its host, else as that calls itself."""
         told = self.store.supervisor.host if self.store.supervisor is not None else ""
-        return told or self.link.name or "this host"
+        return self.link.name or told or "this host"

@@ -21,6 +21,7 @@ from qvl.model.worker import Wanted
 KEPT_EVENTS = 500
 SAMPLED = ("tokens_per_s", "running", "queued", "kv_usage", "ttft_p50_s")
 """Figures of a worker that are kept for charts."""
+SAMPLED_GPU = ("utilization", "temperature", "power")
 KEPT_SAMPLES = 120
 UNCONFIRMED_FOR = 30.0
 """Seconds after which an act that changed nothing is no longer shown as asked."""
@@ -201,7 +202,8 @@ class Store:
             for figure in SAMPLED:
                 self._samples(name, figure).append(getattr(figures, figure))
         for gpu in gpus:
-            self._samples(f"gpu:{gpu.index}", "utilization").append(gpu.utilization)
+            for figure in SAMPLED_GPU:
+                self._samples(f"gpu:{gpu.index}", figure).append(getattr(gpu, figure))
 
     def publish(self) -> None:
         """Let the newest figures be seen."""
@@ -218,7 +220,8 @@ class Store:
             for figure in SAMPLED if name in self.workers else ():
                 self._seed((name, figure), figures.get(figure, []))
         for index, figures in history.gpus.items():
-            self._seed((f"gpu:{index}", "utilization"), figures.get("utilization", []))
+            for figure in SAMPLED_GPU:
+                self._seed((f"gpu:{index}", figure), figures.get(figure, []))
         self.publish()
         return {Topic.FIGURES}
 

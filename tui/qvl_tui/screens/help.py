@@ -13,21 +13,23 @@ from qvl_tui.screens.dialog import Dialog
 from qvl_tui.sentences import READY, STATES
 from qvl_tui.widgets.canvas import Canvas
 
-_COLUMN = 38
+_NARROW, _WIDE = 38, 48
+"""Cells of a column."""
 
 
 def help_lines(context: Context, where: Where, width: int) -> tuple[Line, ...]:
     """What works here first, then everywhere, then the signs; in two columns where they fit."""
+    column = _WIDE if width >= 2 * _WIDE else _NARROW
     own = _section(f"here: {where.value}", where, context)
     rest = [*_section("everywhere", Where.EVERYWHERE, context), BLANK, *_signs()]
     others = [where_ for where_ in SCREENS if where_ is not where]
     more = [line for other in others for line in (*_section(other.value, other, context), BLANK)]
-    if width < 2 * _COLUMN:
+    if width < 2 * _NARROW - 2:
         return (*own, BLANK, *rest, BLANK, *more)
-    first = tuple((*pad(start, _COLUMN), *end) for start, end in zip_longest(own, rest, fillvalue=BLANK))
+    first = tuple((*pad(start, column), *end) for start, end in zip_longest(own, rest, fillvalue=BLANK))
     half = _even(others)
     columns = [[line for each in part for line in (*_section(each.value, each, context), BLANK)] for part in half]
-    below = tuple((*pad(start, _COLUMN), *end) for start, end in zip_longest(*columns, fillvalue=BLANK))
+    below = tuple((*pad(start, column), *end) for start, end in zip_longest(*columns, fillvalue=BLANK))
     return (*first, BLANK, *below)
 
 
@@ -76,9 +78,12 @@ class HelpScreen(Dialog[None]):
         self.where = where
 
     def on_mount(self) -> None:
-        lines = help_lines(self.context, self.where, self.app.size.width - 4)
+        room = self.app.size.width - 5
+        lines = help_lines(self.context, self.where, room)
         self.put(lines)
-        self.query_one("#lines", Canvas).styles.height = min(len(lines), self.app.size.height - 2)
+        canvas = self.query_one("#lines", Canvas)
+        canvas.styles.width = min(room, 2 * _WIDE) + 1
+        canvas.styles.height = min(len(lines), self.app.size.height - 2)
 
     def action_page(self, pages: int) -> None:
         self.query_one("#lines", Canvas).page(pages)

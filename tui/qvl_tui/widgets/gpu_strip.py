@@ -32,16 +32,20 @@ def gpu_lines(store: Store, width: int, most: int) -> tuple[Line, ...]:
 def _full(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
     wide = width >= 110
     model = min(max(cell_len(_model(other.name)) for other in store.shown.gpus), 24) + 2
-    meter, chart = (28, 20) if width >= 140 else (20, 16) if wide else (12, 8)
+    meter, chart = (28, 20) if width >= 140 else (20, 12) if wide else (12, 8)
+    more = 12 if width >= 170 else 0
+    """Cells for the course of temperature and power, where there is room for it."""
     return (
         (f" {gpu.index:>2} ", Tone.MUTED),
         *(((left(_model(gpu.name), model), Tone.MUTED),) if wide else ()),
         *_memory(gpu, meter),
         (right(used_of(gpu.memory_used, gpu.memory_total), 12), Tone.TEXT),
         ("   ", Tone.TEXT),
-        (_load(gpu, store, chart), Tone.CHART),
+        (_course(gpu, store, "utilization", chart, 1.0), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
+        *(((_course(gpu, store, "temperature", more + 2, 100.0), Tone.CHART),) if more else ()),
         (right(_degrees(gpu), 7), _heat(gpu)),
+        *(((_course(gpu, store, "power", more + 2), Tone.CHART),) if more else ()),
         (right(_watts(gpu), 8), Tone.MUTED),
         ("  ", Tone.TEXT),
         *(_trouble(gpu, others) or ((", ".join(_workers(gpu, store)), Tone.MUTED),)),
@@ -60,7 +64,7 @@ def _short(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
         *_memory(gpu, 8),
         (right(percent(share(gpu.memory_used, gpu.memory_total)), 5), Tone.TEXT),
         (" ", Tone.TEXT),
-        (_load(gpu, store, 4), Tone.CHART),
+        (_course(gpu, store, "utilization", 4, 1.0), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
         (right(_degrees(gpu), 6), _heat(gpu)),
         *(_trouble(gpu, others) if bad else ()),
@@ -94,13 +98,13 @@ def _memory(gpu: GpuSample, width: int) -> Line:
     return (filled, Tone.ACCENT), (empty, Tone.FAINT)
 
 
-def _load(gpu: GpuSample, store: Store, width: int) -> str:
-    return spark(store.shown.samples(f"gpu:{gpu.index}", "utilization"), width, 1.0)
+def _course(gpu: GpuSample, store: Store, figure: str, width: int, top: float | None = None) -> str:
+    return spark(store.shown.samples(f"gpu:{gpu.index}", figure), width, top)
 
 
 def _trouble(gpu: GpuSample, others: list[str]) -> Line:
     if gpu.health != "ok":
-        return ((f"✕ {gpu.health}", Tone.BAD),)
+        return ((f"✕ {gpu.health}" + (f": {gpu.reason}" if gpu.reason else ""), Tone.BAD),)
     if others:
         return (("▲ " + ", ".join(others), Tone.WARN),)
     return ()

@@ -1,0 +1,80 @@
+"""Six screens behind six digits, one way back, and one worker in focus on all of them."""
+
+import pytest
+from qvl_tui.keys import SCREENS, Where
+from qvl_tui.screens.frame import Frame
+
+from tests.tui.fleet import FakeLink, snapshot, troubled, worker
+from tests.tui.support import Terminal, screen_test, terminal
+
+
+def where(t: Terminal) -> Where:
+    assert isinstance(t.app.screen, Frame)
+    return t.app.screen.where
+
+
+@screen_test
+async def test_each_digit_shows_its_screen_from_every_other() -> None:
+    async with terminal(FakeLink(*troubled())) as t:
+        for start in "123456":
+            for digit, screen in enumerate(SCREENS, start=1):
+                await t.press(start, str(digit))
+                assert where(t) is screen
+                assert len(t.app.screen_stack) == (1 if screen is Where.FLEET else 2)
+
+
+@screen_test
+async def test_escape_leads_back_to_the_fleet_from_every_screen() -> None:
+    async with terminal(FakeLink(*troubled())) as t:
+        for digit in "23456":
+            await t.press(digit, "escape")
+            assert where(t) is Where.FLEET
+
+
+@screen_test
+async def test_the_worker_in_focus_is_the_same_on_all_screens() -> None:
+    async with terminal(FakeLink(*troubled()), (120, 40)) as t:
+        await t.press("j", "enter")
+        assert where(t) is Where.WORKER
+        assert "qwen3-vl-1" in t.lines[0]
+        await t.press("right_square_bracket", "4")
+        assert "qwen3-vl-2  ↻ backoff" in t.lines[0]
+        await t.press(*["left_square_bracket"] * 9, "escape")
+        assert "qwen3-vl-0" in t.row("›")
+
+
+@screen_test
+async def test_a_click_on_its_name_shows_a_screen() -> None:
+    async with terminal(FakeLink(*troubled()), (120, 40)) as t:
+        for screen in reversed(SCREENS):
+            await t.pilot.click("#header", offset=(t.lines[0].index(f" {screen.value} ") + 1, 0))
+            await t.settle()
+            assert where(t) is screen
+
+
+@screen_test
+async def test_digits_mean_nothing_while_something_is_asked() -> None:
+    async with terminal(FakeLink(snapshot(worker()))) as t:
+        await t.press("S", "3")
+        assert "stop qwen3-vl-0?" in t.text
+        await t.press("escape")
+        assert where(t) is Where.FLEET
+
+
+@pytest.mark.parametrize("digit", "23456")
+def test_a_screen_without_any_worker_says_something(digit: str) -> None:
+    @screen_test
+    async def scenario() -> None:
+        async with terminal(FakeLink(snapshot())) as t:
+            await t.press(digit)
+            assert any(line.strip() for line in t.lines[2:-1])
+
+    scenario()
+
+
+@screen_test
+async def test_the_endpoint_is_copied_through_the_terminal() -> None:
+    async with terminal(FakeLink(*troubled())) as t:
+        await t.press("y")
+        assert t.app.clipboard == "http://127.0.0.1:8000"
+        assert "copied http://127.0.0.1:8000" in t.text
