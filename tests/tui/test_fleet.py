@@ -3,10 +3,11 @@
 from datetime import timedelta
 from importlib import import_module
 
+import msgspec
 import pytest
 from qvl.model.error import ErrorCode, QvlError
-from qvl.model.event import Change, Lost, Severity
-from qvl.model.status import WorkerMetrics
+from qvl.model.event import Change, Lost, Severity, Snapshot
+from qvl.model.status import GatewayStatus, WorkerMetrics
 from qvl.model.worker import Phase, Wanted
 from qvl_tui.keys import KEYS, Key, Where
 from rich.console import RenderableType
@@ -45,7 +46,7 @@ def test_one_look_tells_what_is_wrong_why_and_what_comes_next(size: tuple[int, i
 async def test_figures_stand_in_the_row_of_a_ready_worker() -> None:
     async with terminal(FakeLink(snapshot(worker())), (120, 40)) as t:
         row = t.row("› qwen3-vl-0")
-        for figure in ("3", "0", "1,240", "84 ms", "42%", "8000"):
+        for figure in ("3", "0", "1,240", "84/210 ms", "42%", "61%", "8000"):
             assert f" {figure}" in row
         assert "well: qwen3-vl-0 is ready" in t.lines[1]
 
@@ -232,14 +233,50 @@ async def test_the_filter_narrows_as_one_types_stays_after_enter_and_goes_with_e
         assert "nothing matches “zzz”" in t.text
 
 
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_help_names_every_key(size: tuple[int, int]) -> None:
+    @screen_test
+    async def scenario() -> None:
+        async with terminal(FakeLink(*troubled()), size) as t:
+            await t.press("question_mark")
+            pages = [t.text]
+            while len(pages) < 2 or pages[-1] != pages[-2]:
+                await t.press("pagedown")
+                pages.append(t.text)
+            for key in KEYS:
+                assert any(key.tooltip in page for page in pages), key.id
+            await t.press("escape")
+            assert "1/4 ready" in t.text
+
+    scenario()
+
+
+def gateway(**changes: object) -> GatewayStatus:
+    known = msgspec.structs.asdict(worker("qwen3-vl-0", engine="sglang-router", gpus=()))
+    figures = {"name": "qwen3-vl-gateway", "routed": ("qwen3-vl-0",), "requests": 1234, "failed": 2, "in_flight": 3}
+    return GatewayStatus(**(known | figures | changes))
+
+
+def behind(front: GatewayStatus) -> Snapshot:
+    told = snapshot(worker())
+    (pool,) = told.status.pools
+    pools = (msgspec.structs.replace(pool, gateway=front),)
+    return msgspec.structs.replace(told, status=msgspec.structs.replace(told.status, pools=pools))
+
+
 @screen_test
-async def test_help_names_every_key() -> None:
-    async with terminal(FakeLink(*troubled())) as t:
-        await t.press("question_mark")
-        for key in KEYS:
-            assert key.tooltip in t.text, key.id
-        await t.press("escape")
-        assert "1/4 ready" in t.text
+async def test_a_gateway_stands_over_its_workers_with_what_goes_through_it() -> None:
+    async with terminal(FakeLink(behind(gateway())), (120, 40)) as t:
+        row = t.row("qwen3-vl-gateway  ● ready")
+        assert "routes to 1 server · 3 in flight · 2 of 1,234 failed" in row
+        assert t.lines.index(row) < t.lines.index(t.row("qwen3-vl-0        ● ready"))
+        await t.press("g", "r", "y")
+        assert t.link.acts == [("restart", "qwen3-vl-gateway")]
+        assert "qwen3-vl-gateway  ● restart asked" in t.text
+        front = gateway(phase=Phase.FAILED, ready=False, reason="sglang-router is not installed", hint="pip install it")
+        t.link.tell(Change(NOW, pools=behind(front).status.pools))
+        await t.settle()
+        assert "sglang-router is not installed → pip install it" in t.row("qwen3-vl-gateway  ✕ failed")
 
 
 @pytest.mark.parametrize("key", ["colon", "ctrl+p"])

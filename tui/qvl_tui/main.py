@@ -18,6 +18,8 @@ class Options:
     """Seconds between two pictures of figures; None: the usual ones."""
     theme: str | None = None
     """A theme's name with or without `qvl-`; None: that of the last run."""
+    mouse: bool = True
+    """False: the terminal's own way to mark and copy text works without a modifier."""
 
 
 def show(
@@ -43,7 +45,7 @@ def show(
         keymap=keymap.load(keymap.path()),
         home=home,
     )
-    app.run()
+    app.run(mouse=options.mouse)
     if app.crashed is not None:
         crash.tell(app.crashed, app.report)
         return 1

@@ -136,8 +136,10 @@ def routing(gateway: GatewayStatus) -> str:
     """What goes through a gateway, in words."""
     servers = len(gateway.routed) + sum(server.healthy for server in gateway.external)
     parts = [f"routes to {count(servers, 'server')}"]
-    for known, noun in ((gateway.in_flight, "in flight"), (gateway.requests, "requests"), (gateway.failed, "failed")):
-        parts += [] if known is None else [f"{known:,} {noun}"]
+    if gateway.in_flight is not None:
+        parts.append(f"{gateway.in_flight:,} in flight")
+    if gateway.requests is not None:
+        parts.append(f"{gateway.failed or 0:,} of {gateway.requests:,} failed")
     return " · ".join([*parts, *([gateway.error] if gateway.error else [])])
 
 
