@@ -267,7 +267,7 @@ def behind(front: GatewayStatus) -> Snapshot:
 @screen_test
 async def test_a_gateway_stands_over_its_workers_with_what_goes_through_it() -> None:
     async with terminal(FakeLink(behind(gateway())), (120, 40)) as t:
-        row = t.row("qwen3-vl-gateway  ● ready")
+        row = t.row("› qwen3-vl-gateway  ● ready")
         assert "routes to 1 server · 3 in flight · 2 of 1,234 failed" in row
         assert t.lines.index(row) < t.lines.index(t.row("qwen3-vl-0        ● ready"))
         await t.press("g", "r", "y")
@@ -276,7 +276,7 @@ async def test_a_gateway_stands_over_its_workers_with_what_goes_through_it() -> 
         front = gateway(phase=Phase.FAILED, ready=False, reason="sglang-router is not installed", hint="pip install it")
         t.link.tell(Change(NOW, pools=behind(front).status.pools))
         await t.settle()
-        assert "sglang-router is not installed → pip install it" in t.row("qwen3-vl-gateway  ✕ failed")
+        assert "sglang-router is not installed → pip install it" in t.row("› qwen3-vl-gateway  ✕ failed")
 
 
 @pytest.mark.parametrize("key", ["colon", "ctrl+p"])
