@@ -117,9 +117,10 @@ def footer(where: Where) -> list[Key]:
 
 
 def table() -> str:
-    """The keys as a Markdown table, for the README."""
-    rows = ["| key | on | does |", "|---|---|---|"]
+    """The keys as a Markdown table, for the documentation."""
+    rows = ["| screen | key | does | id |", "|---|---|---|---|"]
     for key in KEYS:
         note = " (operators)" if key.acts else ""
-        rows.append(f"| `{key.shown}` | {key.where} | {key.tooltip}{note} |")
+        shown = key.shown.replace("|", "\\|").replace("`", "\\`")
+        rows.append(f"| {key.where} | `{shown}` | {key.tooltip}{note} | `{key.id}` |")
     return "\n".join(rows)
