@@ -1,0 +1,215 @@
+"""A socket of another host's daemon as a socket here, for as long as one wants it.
+
+One authentication is enough: the same connection asks where the socket is and carries it. Where the user's own master
+connection is up, it goes through that. A connection that was lost is made anew when the socket is next asked for, but
+only without questions: those are for the beginning, when no interface has the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from contextlib import suppress
+
+from qvl.client.ssh import command, probe
+from qvl.client.ssh.connection import Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qvl.model.error import QvlError
+
+ANSWER_SECONDS = 30.0
+"""For a connection that nobody is asked about: name, route, keys, and the answer to where the socket is."""
+PROMPT_PAUSE = 60.0
+"""Seconds before the next try where a user would be needed: refused log-ins get an address banned."""
+LONGEST_SOCKET = 107 - len("/c.0123456789abcdef")
+"""Bytes of a directory whose sockets can be bound; ssh binds its control socket by a longer name first."""
+
+
+class Tunnel:
+    """`host` as ssh takes it; `socket`: an absolute path over there, None for the usual places.
+
+    All methods may be called from any thread; `close` ends an `open` under way. Every failure is a QvlError UNREACHABLE
+    in the words of ssh.
+    """
+
+    def __init__(self, host: str, socket: str | None = None) -> None:
+        self.host = host
+        self._wanted = socket
+        self._remote: str | None = None
+        self._making = threading.Lock()
+        self._closed = False
+        self._directory: str | None = None
+        self._connection: Connection | None = None
+        self._again_at = 0.0
+        self._failure: QvlError | None = None
+
+    @property
+    def where(self) -> str:
+        """What is connected to, for a sentence."""
+        remote = self._remote or self._wanted
+        return f"{remote} on {self.host}" if remote else self.host
+
+    @property
+    def alive(self) -> bool:
+        return self._connection is not None and self._connection.alive
+
+    @property
+    def failure(self) -> QvlError | None:
+        """Why the last try to connect failed; None after one that did not."""
+        return self._failure
+
+    @property
+    def needs_prompt(self) -> bool:
+        """The last try failed for want of a user to answer ssh's questions."""
+        return self._again_at > 0.0
+
+    def open(self, *, prompts: bool) -> str:
+        """The socket here. `prompts`: ssh may ask for a password, a code, or whether to trust a host, on the terminal.
+
+        The path stays the same for the life of the tunnel.
+        """
+        with self._making:
+            if not self.alive:
+                self._make(prompts)
+            return self._local
+
+    def socket(self) -> str:
+        """The same without questions, and without trying again right after a try that would have needed some."""
+        with self._making:
+            if not self.alive:
+                if self._failure is not None and time.monotonic() < self._again_at:
+                    raise self._failure
+                self._make(prompts=False)
+            return self._local
+
+    def close(self) -> None:
+        """Ends the connection and removes the directory. It does not wait for `open`: that fails then."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def trouble(self, error: Exception) -> QvlError:
+        """What the failure of a request over this tunnel means."""
+        connection = self._connection
+        words = "" if connection is None else connection.words("open failed")
+        hint = f"see how it is: ssh {self.host} systemctl status qvl-supervisor"
+        if connection is None or not connection.alive:
+            said = _last_line(words) or "ssh ended"
+            return probe.unreachable(f"the connection to {self.host} is lost: {said}", f"see: ssh {self.host} true")
+        if meaning := command.refused_forward(words):
+            return probe.unreachable(f"no way to {self.where}: {meaning}", hint)
+        what = "has said nothing for too long" if isinstance(error, TimeoutError) else f"broke off: {error}"
+        return probe.unreachable(f"the daemon at {self.where} {what}", hint)
+
+    @property
+    def _local(self) -> str:
+        return f"{self._directory}/s"
+
+    def _make(self, prompts: bool) -> None:
+        """Connects. Raises QvlError, which is then what `failure` says."""
+        from qvl.model.error import QvlError
+
+        try:
+            self._connect(prompts)
+            self._failure, self._again_at = None, 0.0
+        except QvlError as error:
+            self._failure = error
+            raise
+
+    def _connect(self, prompts: bool) -> None:
+        settings = self._settings()
+        master = self._master_of_user(settings)
+        limited = command.setting(settings, "connecttimeout") is not None
+        directory = self._directory = self._directory or private_directory()
+        control = master or f"{directory}/c"
+        before = self._connection
+        self._connection = connection = Connection(
+            command.connect(
+                self.host,
+                control,
+                master=master is None,
+                prompts=prompts,
+                patience=None if prompts and limited else command.CONNECT_SECONDS,
+            ),
+            probe.script(self._wanted),
+            directory,
+            prompts=prompts,
+            echo=prompts and os.isatty(2),
+        )
+        if before is not None:
+            before.hand_over()
+        if self._closed:
+            connection.close()
+        try:
+            lines = connection.answer(None if prompts else ANSWER_SECONDS)
+            self._remote = probe.choose(self.host, probe.parse(lines))
+            self._forward(connection, control, self._remote, undo=master is not None)
+            connection.forget()
+        except BaseException as error:
+            connection.stop()
+            if isinstance(error, EOFError):
+                raise self._no_connection(connection, prompts) from None
+            if isinstance(error, TimeoutError):
+                raise probe.unreachable(f"{self.host} did not answer", f"see: ssh {self.host} true") from None
+            raise
+
+    def _no_connection(self, connection: Connection, prompts: bool) -> QvlError:
+        words = connection.words()
+        told = _last_line(words) or "ssh ended without a word"
+        if not prompts and command.needs_prompt(words):
+            self._again_at = time.monotonic() + PROMPT_PAUSE
+            hint = f"ssh would have to ask you something: leave, and come back with --host {self.host}"
+            return probe.unreachable(f"{self.host} can't be reached without a question: {told}", hint)
+        return probe.unreachable(f"{self.host} can't be reached: {told}", f"ssh {self.host} must work by itself")
+
+    def _forward(self, connection: Connection, control: str, remote: str, *, undo: bool) -> None:
+        local = self._local
+        with suppress(FileNotFoundError):
+            os.unlink(local)  # of the connection before this one
+        if undo:
+            connection.undo(command.cancel(self.host, control, local, remote))
+        ran = _quiet(command.forward(self.host, control, local, remote))
+        if ran.returncode != 0:
+            said = _last_line(ran.stderr) or "ssh gave no reason"
+            raise probe.unreachable(f"no way to {self.where}: {said}", f"see: ssh {self.host} true")
+
+    def _settings(self) -> list[str]:
+        try:
+            ran = _quiet(command.settings(self.host))
+        except OSError as error:
+            hint = "install the OpenSSH client, or name one with QVL_SSH"
+            raise probe.unreachable(f"{error.filename} can't be run: {error.strerror}", hint) from error
+        if ran.returncode != 0:
+            said = _last_line(ran.stderr) or f"it ended with {ran.returncode}"
+            raise probe.unreachable(f"ssh refuses {self.host}: {said}", f"ssh {self.host} must work by itself")
+        return ran.stdout.splitlines()
+
+    def _master_of_user(self, settings: list[str]) -> str | None:
+        """The control socket of a connection that the user has already, so that nothing is asked twice."""
+        control = command.setting(settings, "controlpath")
+        if control is None or not os.path.exists(control):
+            return None
+        return control if _quiet(command.check(self.host, control)).returncode == 0 else None
+
+
+def private_directory() -> str:
+    """A new directory that is ours alone, at a path short enough for sockets in it."""
+    import tempfile
+
+    bases = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
+    for base in bases:
+        if os.path.isabs(base) and os.access(base, os.W_OK) and len(os.fsencode(base)) < LONGEST_SOCKET - 20:
+            return tempfile.mkdtemp(prefix="qvl-ssh-", dir=base)
+    raise probe.unreachable(f"no directory for a socket: tried {', '.join(filter(None, bases))}", "set TMPDIR")
+
+
+def _quiet(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Something that ssh does on this host alone."""
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def _last_line(words: str) -> str:
+    return words.strip().rpartition("\n")[2].strip()
