@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """The global options, and the client, made when it is first asked for. A connection to another host ends with it."""
+    """The global options, and the client, made when first asked for. A connection to another host ends with it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.json: bool = args.json

@@ -27,7 +27,7 @@ class Connection:
     def __init__(self, command: Sequence[str], script: str, directory: str, *, prompts: bool, echo: bool) -> None:
         session = "shared" if prompts else "own"
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, directory, session, script, *command],
+            [sys.executable, "-I", "-S", keeper.__file__, directory, session, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,6 +41,7 @@ class Connection:
         self._silent = False
         """All that ssh had to say was read."""
         self._words = ""
+        self._tell("feed " + script.replace("\n", "\0"))
         for listen in (self._listen_for_answer, self._listen_for_words):
             threading.Thread(target=listen, daemon=True).start()
 

@@ -1,35 +1,35 @@
 """The process that runs one ssh and ends it with qvlctl, however that ends: also by SIGKILL.
 
-    python -I -S keeper.py DIRECTORY SESSION SCRIPT COMMAND…
+    python -I -S keeper.py DIRECTORY SESSION COMMAND…
 
 Its stdin is the lifeline: when that closes, ssh is ended and the private directory removed. Before that it may be told,
-a line each: `stop`, to end ssh at once; `undo` and a command, its words separated by NUL, to run it at the end; `keep`,
-to leave the directory to a successor. SCRIPT is what ssh reads on its stdin, which then stays open. With SESSION `own`
-ssh has no terminal to ask at; with `shared` it has ours. Standard library only, and few modules of it, since every
-command over ssh waits for its start.
+a line each, with NUL between what belongs together: `feed` and lines for ssh's stdin, which then stays open; `stop`, to
+end ssh at once; `undo` and a command to run at the end; `keep`, to leave the directory to a successor. With SESSION
+`own` ssh has no terminal to ask at; with `shared` it has ours. Standard library only, and few modules of it, since
+every command over ssh waits for its start.
 """
 
 import os
 import select
 import signal
 import sys
+from contextlib import suppress
 
 GRACE = 2.0
 """Seconds from SIGTERM to SIGKILL."""
 
 
 def main(words: list[str]) -> int:
-    directory, session, script, *command = words
+    directory, session, *command = words
     source, feed = os.pipe()
     ssh = os.fork()
     if ssh == 0:
         run(command, source, own_session=session == "own")
     os.close(source)
-    os.write(feed, script.encode())  # fits into the pipe
     # What the terminal sends to its foreground (Ctrl-C, Ctrl-Z, a hang-up) is not for us. ssh stays there: it may ask.
     os.setsid()
     leave_output()
-    child = Child(ssh)
+    child = Child(ssh, feed)
     keep, undo = follow(0, child)
     child.end()
     for words in undo:
@@ -42,10 +42,15 @@ def main(words: list[str]) -> int:
 class Child:
     """Waited for by `end` alone: until then its number is its own."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, feed: int) -> None:
         self._pid = pid
+        self._feed = feed
         self._ended = os.pidfd_open(pid)
         self._gone = False
+
+    def feed(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._feed, data)  # a script fits into a pipe
 
     def end(self) -> None:
         if self._gone:
@@ -84,7 +89,9 @@ def follow(lifeline: int, child: Child) -> tuple[bool, list[list[str]]]:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             word, _, more = line.partition(b" ")
-            if word == b"stop":
+            if word == b"feed":
+                child.feed(more.replace(b"\0", b"\n"))
+            elif word == b"stop":
                 child.end()
             elif word == b"undo":
                 undo.append(os.fsdecode(more).split("\0"))
@@ -102,12 +109,10 @@ def run_quietly(command: list[str]) -> None:
 
 def remove(directory: str) -> None:
     """It has no folders in it."""
-    try:
+    with suppress(OSError):
         for name in os.listdir(directory):
             os.unlink(os.path.join(directory, name))
         os.rmdir(directory)
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """For a connection that nobody is asked about: name, route, keys, and the answer to where the socket is."""
+PAUSE = 1.0
+"""Seconds in which a failure is everybody's answer: several may wait for one connection."""
 PROMPT_PAUSE = 60.0
 """Seconds before the next try where a user would be needed: refused log-ins get an address banned."""
 LONGEST_SOCKET = 107 - len("/c.0123456789abcdef")
@@ -44,7 +46,10 @@ class Tunnel:
         self._directory: str | None = None
         self._connection: Connection | None = None
         self._again_at = 0.0
+        """A monotonic time: until then `socket` does not try."""
         self._failure: QvlError | None = None
+        self.needs_prompt = False
+        """The last try failed for want of a user to answer ssh's questions."""
 
     @property
     def where(self) -> str:
@@ -60,11 +65,6 @@ class Tunnel:
     def failure(self) -> QvlError | None:
         """Why the last try to connect failed; None after one that did not."""
         return self._failure
-
-    @property
-    def needs_prompt(self) -> bool:
-        """The last try failed for want of a user to answer ssh's questions."""
-        return self._again_at > 0.0
 
     def open(self, *, prompts: bool) -> str:
         """The socket here. `prompts`: ssh may ask for a password, a code, or whether to trust a host, on the terminal.
@@ -99,8 +99,9 @@ class Tunnel:
         if connection is None or not connection.alive:
             said = _last_line(words) or "ssh ended"
             return probe.unreachable(f"the connection to {self.host} is lost: {said}", f"see: ssh {self.host} true")
-        if meaning := command.refused_forward(words):
-            return probe.unreachable(f"no way to {self.where}: {meaning}", hint)
+        if command.refused_forward(words):
+            hint += "; or its sshd forwards no unix sockets (AllowStreamLocalForwarding)"
+            return probe.unreachable(f"no daemon answers at {self.where}", hint)
         what = "has said nothing for too long" if isinstance(error, TimeoutError) else f"broke off: {error}"
         return probe.unreachable(f"the daemon at {self.where} {what}", hint)
 
@@ -113,10 +114,12 @@ class Tunnel:
         from qvl.model.error import QvlError
 
         try:
+            self.needs_prompt = False
             self._connect(prompts)
-            self._failure, self._again_at = None, 0.0
+            self._failure = None
         except QvlError as error:
             self._failure = error
+            self._again_at = time.monotonic() + (PROMPT_PAUSE if self.needs_prompt else PAUSE)
             raise
 
     def _connect(self, prompts: bool) -> None:
@@ -160,7 +163,7 @@ class Tunnel:
         words = connection.words()
         told = _last_line(words) or "ssh ended without a word"
         if not prompts and command.needs_prompt(words):
-            self._again_at = time.monotonic() + PROMPT_PAUSE
+            self.needs_prompt = True
             hint = f"ssh would have to ask you something: leave, and come back with --host {self.host}"
             return probe.unreachable(f"{self.host} can't be reached without a question: {told}", hint)
         return probe.unreachable(f"{self.host} can't be reached: {told}", f"ssh {self.host} must work by itself")
