@@ -146,7 +146,7 @@ class Sshd:
         for pid in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 words = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.run) in words:
+                if f"{self.run}/qvl-ssh-" in words:
                     found.append(words)
         return found
 
