@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.blackbox.harness import Daemon
-from tests.cli.run import Ran
+from tests.cli.run import Ran, home, lonely
 from tests.remote.sshd import QVLCTL, Sshd, needed
+
+__all__ = ["home", "lonely"]
 
 
 @pytest.fixture(scope="module")

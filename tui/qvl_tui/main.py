@@ -52,8 +52,8 @@ def show(
     return app.return_code or 0
 
 
-def run(socket: Path, options: Options | None = None, *, owned: bool = False, name: str = "") -> int:
+def run(socket: Path, options: Options | None = None, *, owned: bool = False) -> int:
     """Show the daemon behind `socket`."""
     from qvl_tui.wire import SocketLink
 
-    return show([SocketLink(socket, socket.with_name("view.sock"), name)], options, owned=owned)
+    return show([SocketLink(socket, socket.with_name("view.sock"))], options, owned=owned)

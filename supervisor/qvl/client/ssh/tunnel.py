@@ -74,7 +74,7 @@ class Tunnel:
         with self._making:
             if not self.alive:
                 self._make(prompts)
-            return self._local
+            return self.place()
 
     def socket(self) -> str:
         """The same without questions, and without trying again right after a try that would have needed some."""
@@ -83,13 +83,21 @@ class Tunnel:
                 if self._failure is not None and time.monotonic() < self._again_at:
                     raise self._failure
                 self._make(prompts=False)
-            return self._local
+            return self.place()
+
+    def place(self) -> str:
+        """Where the socket here is, or will be once there is a connection."""
+        self._directory = self._directory or private_directory()
+        return f"{self._directory}/s"
 
     def close(self) -> None:
         """Ends the connection and removes the directory. It does not wait for `open`: that fails then."""
         self._closed = True
         if self._connection is not None:
             self._connection.close()
+        elif self._directory is not None:
+            with suppress(FileNotFoundError):
+                os.rmdir(self._directory)
 
     def trouble(self, error: Exception) -> QvlError:
         """What the failure of a request over this tunnel means."""
@@ -104,10 +112,6 @@ class Tunnel:
             return probe.unreachable(f"no daemon answers at {self.where}", hint)
         what = "has said nothing for too long" if isinstance(error, TimeoutError) else f"broke off: {error}"
         return probe.unreachable(f"the daemon at {self.where} {what}", hint)
-
-    @property
-    def _local(self) -> str:
-        return f"{self._directory}/s"
 
     def _make(self, prompts: bool) -> None:
         """Connects. Raises QvlError, which is then what `failure` says."""
@@ -126,7 +130,7 @@ class Tunnel:
         settings = self._settings()
         master = self._master_of_user(settings)
         limited = command.setting(settings, "connecttimeout") is not None
-        directory = self._directory = self._directory or private_directory()
+        directory = os.path.dirname(self.place())
         control = master or f"{directory}/c"
         before = self._connection
         self._connection = connection = Connection(
@@ -169,7 +173,7 @@ class Tunnel:
         return probe.unreachable(f"{self.host} can't be reached: {told}", f"ssh {self.host} must work by itself")
 
     def _forward(self, connection: Connection, control: str, remote: str, *, undo: bool) -> None:
-        local = self._local
+        local = self.place()
         with suppress(FileNotFoundError):
             os.unlink(local)  # of the connection before this one
         if undo:
