@@ -71,7 +71,8 @@ async def keep(tunnel: Tunnel) -> None:
 
 def child_command(options: argparse.Namespace, places: Sequence[tuple[str, str]]) -> list[str]:
     """What runs the interface for one page. `places`: the socket of each daemon, and what its host is called."""
-    words = [sys.executable, "-m", "qvl_tui", f"--with-parent={os.getpid()}"]
+    # -P: no module of the working directory takes the place of one of ours.
+    words = [sys.executable, "-P", "-m", "qvl_tui", f"--with-parent={os.getpid()}"]
     for path, name in places:
         words += [f"--socket={path}", f"--name={name}"]
     words += ["--readonly"] if options.readonly else []

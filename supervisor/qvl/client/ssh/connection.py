@@ -18,6 +18,10 @@ KEPT_WORDS = 2000
 """Characters of what ssh said last."""
 KEPT_LINES = 200
 """Lines that a login script may write before the answer comes."""
+SIGN_SECONDS = 0.5
+"""From the end of something that was carried to the end of ssh, or to its words about it, where there are any."""
+WORDS_SECONDS = 2.0
+"""From the end of ssh to the end of its words: one that it started for a jump may hold them open."""
 ENDING_SECONDS = keeper.GRACE + 1.0
 
 
@@ -58,11 +62,13 @@ class Connection:
                 raise EOFError
             return self._lines
 
-    def words(self, sign: str | None = None, timeout: float = 0.5) -> str:
+    def words(self, sign: str = "") -> str:
         """What ssh said since this was asked last. Waits a moment for its end, or for words with `sign` in them: they
         come by another way than what they explain."""
         with self._news:
-            self._news.wait_for(lambda: self._silent or (sign is not None and sign in self._words), timeout)
+            self._news.wait_for(lambda: self._ended or (sign and sign in self._words), SIGN_SECONDS)
+            if self._ended:
+                self._news.wait_for(lambda: self._silent, WORDS_SECONDS)
             said, self._words = self._words, ""
         return said.strip()
 

@@ -67,6 +67,7 @@ def run(command: list[str], source: int, *, own_session: bool) -> None:
     try:
         if own_session:
             os.setsid()
+            os.environ["SSH_ASKPASS_REQUIRE"] = "never"  # nor at a window: an ssh for a jump knows no BatchMode of ours
         os.dup2(source, 0)
         os.execvp(command[0], command)
     except OSError as error:

@@ -62,12 +62,13 @@ def script(socket: str | None) -> str:
 
 
 def parse(lines: Iterable[str]) -> list[Found]:
-    """What was found, in the order of preference. Lines of anybody else, such as a login script's, are passed over."""
+    """What was found, in the order of preference. Lines of anybody else, such as a login script's, are passed over, and
+    paths that can't be shown."""
     found = []
     for line in lines:
         mark, _, rest = line.partition(" ")
         state, _, path = rest.partition(" ")
-        if mark == MARK and path:
+        if mark == MARK and path and path.isprintable():
             found.append(Found(state, path))
     return found
 
@@ -80,22 +81,22 @@ def choose(host: str, found: Sequence[Found]) -> str:
     """
     usable = [one.path for one in found if one.state == OPEN]
     acting = [path for path in usable if not path.endswith("/view.sock")]
-    if usable:
-        return (acting or usable)[0]
-    return _refuse(host, found)
+    if not usable:
+        raise _refusal(host, found)
+    return (acting or usable)[0]
 
 
-def _refuse(host: str, found: Sequence[Found]) -> str:
+def _refusal(host: str, found: Sequence[Found]) -> QvlError:
     shut = [one.path for one in found if one.state == SHUT]
     if shut:
         hint = f"join the operator group (to act) or the viewer group (to look) on {host}, or log in there as another"
-        raise unreachable(f"the user at {host} may not connect to {shut[0]}", hint)
+        return unreachable(f"the user at {host} may not connect to {shut[0]}", hint)
     looked = dict.fromkeys(one.path for one in found if not one.path.endswith("/view.sock"))
     hint = f"start it there (systemctl start qvl-supervisor), or name its socket: --host {host} --socket PATH"
-    raise unreachable(f"no daemon is running on {host}: there is no socket {' or '.join(looked)}", hint)
+    return unreachable(f"no daemon is running on {host}: there is no socket {' or '.join(looked)}", hint)
 
 
-def unreachable(message: str, hint: str) -> QvlError:
+def unreachable(message: str, hint: str | None = None) -> QvlError:
     from qvl.model.error import ErrorCode, QvlError
 
     return QvlError(ErrorCode.UNREACHABLE, message, hint)

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """For a connection that nobody is asked about: name, route, keys, and the answer to where the socket is."""
+MASTER_SECONDS = 10.0
+"""For the answer over a connection that is up already; after that it is taken for a dead one."""
+QUIET_SECONDS = 10.0
+"""For what ssh does on this host alone."""
 PAUSE = 1.0
 """Seconds in which a failure is everybody's answer: several may wait for one connection."""
+NO_DAEMON_PAUSE = 10.0
+"""The same where the host was reached, and the next try is another log-in."""
 PROMPT_PAUSE = 60.0
-"""Seconds before the next try where a user would be needed: refused log-ins get an address banned."""
+"""The same where a user would be needed: refused log-ins get an address banned."""
 LONGEST_SOCKET = 107 - len("/c.0123456789abcdef")
 """Bytes of a directory whose sockets can be bound; ssh binds its control socket by a longer name first."""
 
@@ -45,8 +51,11 @@ class Tunnel:
         self._closed = False
         self._directory: str | None = None
         self._connection: Connection | None = None
+        self._dead_master = False
+        """The user's own master connection is up and does not answer."""
         self._again_at = 0.0
         """A monotonic time: until then `socket` does not try."""
+        self._pause = PAUSE
         self._failure: QvlError | None = None
         self.needs_prompt = False
         """The last try failed for want of a user to answer ssh's questions."""
@@ -117,30 +126,27 @@ class Tunnel:
         """Connects. Raises QvlError, which is then what `failure` says."""
         from qvl.model.error import QvlError
 
+        self.needs_prompt, self._pause = False, PAUSE
         try:
-            self.needs_prompt = False
             self._connect(prompts)
             self._failure = None
         except QvlError as error:
             self._failure = error
-            self._again_at = time.monotonic() + (PROMPT_PAUSE if self.needs_prompt else PAUSE)
+            self._again_at = time.monotonic() + self._pause
             raise
 
     def _connect(self, prompts: bool) -> None:
         settings = self._settings()
         master = self._master_of_user(settings)
-        limited = command.setting(settings, "connecttimeout") is not None
         directory = os.path.dirname(self.place())
         control = master or f"{directory}/c"
+        limited = command.setting(settings, "connecttimeout") is not None
+        patience = None if prompts and limited else command.CONNECT_SECONDS
+        if self._closed:
+            raise probe.unreachable(f"the connection to {self.host} was given up")
         before = self._connection
         self._connection = connection = Connection(
-            command.connect(
-                self.host,
-                control,
-                master=master is None,
-                prompts=prompts,
-                patience=None if prompts and limited else command.CONNECT_SECONDS,
-            ),
+            command.connect(self.host, control, master=master is None, prompts=prompts, patience=patience),
             probe.script(self._wanted),
             directory,
             prompts=prompts,
@@ -151,17 +157,24 @@ class Tunnel:
         if self._closed:
             connection.close()
         try:
-            lines = connection.answer(None if prompts else ANSWER_SECONDS)
+            lines = connection.answer(MASTER_SECONDS if master else None if prompts else ANSWER_SECONDS)
+            self._pause = NO_DAEMON_PAUSE
             self._remote = probe.choose(self.host, probe.parse(lines))
             self._forward(connection, control, self._remote, undo=master is not None)
             connection.forget()
-        except BaseException as error:
+            return
+        except TimeoutError:
             connection.stop()
-            if isinstance(error, EOFError):
-                raise self._no_connection(connection, prompts) from None
-            if isinstance(error, TimeoutError):
-                raise probe.unreachable(f"{self.host} did not answer", f"see: ssh {self.host} true") from None
+            self._dead_master = master is not None
+        except EOFError:
+            connection.stop()
+            raise self._no_connection(connection, prompts) from None
+        except BaseException:
+            connection.stop()
             raise
+        if not self._dead_master:
+            raise probe.unreachable(f"{self.host} did not answer", f"see: ssh {self.host} true")
+        self._connect(prompts)
 
     def _no_connection(self, connection: Connection, prompts: bool) -> QvlError:
         words = connection.words()
@@ -197,7 +210,7 @@ class Tunnel:
     def _master_of_user(self, settings: list[str]) -> str | None:
         """The control socket of a connection that the user has already, so that nothing is asked twice."""
         control = command.setting(settings, "controlpath")
-        if control is None or not os.path.exists(control):
+        if control is None or self._dead_master or not os.path.exists(control):
             return None
         return control if _quiet(command.check(self.host, control)).returncode == 0 else None
 
@@ -215,8 +228,14 @@ def private_directory() -> str:
 
 def _quiet(words: list[str]) -> subprocess.CompletedProcess[str]:
     """Something that ssh does on this host alone."""
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    try:
+        null = subprocess.DEVNULL
+        return subprocess.run(words, stdin=null, capture_output=True, text=True, check=False, timeout=QUIET_SECONDS)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 1, "", f"{words[0]} did not end within {QUIET_SECONDS:.0f} s")
 
 
 def _last_line(words: str) -> str:
-    return words.strip().rpartition("\n")[2].strip()
+    """Printable: some of it comes from the other side."""
+    line = words.strip().rpartition("\n")[2].strip()
+    return "".join(char if char.isprintable() else "?" for char in line)
