@@ -183,7 +183,9 @@ class Tunnel:
             self.needs_prompt = True
             hint = f"ssh would have to ask you something: leave, and come back with --host {self.host}"
             return probe.unreachable(f"{self.host} can't be reached without a question: {told}", hint)
-        return probe.unreachable(f"{self.host} can't be reached: {told}", f"ssh {self.host} must work by itself")
+        return probe.unreachable(
+            f"{self.host} can't be reached: {told}", f"see whether it works by itself: ssh {self.host}"
+        )
 
     def _forward(self, connection: Connection, control: str, remote: str, *, undo: bool) -> None:
         local = self.place()
@@ -204,7 +206,9 @@ class Tunnel:
             raise probe.unreachable(f"{error.filename} can't be run: {error.strerror}", hint) from error
         if ran.returncode != 0:
             said = _last_line(ran.stderr) or f"it ended with {ran.returncode}"
-            raise probe.unreachable(f"ssh refuses {self.host}: {said}", f"ssh {self.host} must work by itself")
+            raise probe.unreachable(
+                f"ssh refuses {self.host}: {said}", f"see whether it works by itself: ssh {self.host}"
+            )
         return ran.stdout.splitlines()
 
     def _master_of_user(self, settings: list[str]) -> str | None:
