@@ -11,7 +11,7 @@ JOBS ?= 4
 # How long `make chaos` goes on.
 MINUTES ?= 2
 
-.PHONY: sglang vllm demo demo-sglang test check lint types contracts unit test-sglang test-vllm test-systemd test-all bench chaos schema screenshots clean
+.PHONY: sglang vllm demo demo-sglang test check lint types contracts unit test-tui test-sglang test-vllm test-systemd test-all bench chaos schema screenshots clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,9 +45,12 @@ contracts: $(STAMP)
 
 # loadgroup hands out test by test; the default hands out in lots, of which the slow ones take twice as long.
 unit: $(STAMP)
-	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not vllm and not systemd"
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not sglang and not vllm and not systemd and not terminal and not ssh and not browser"
 
 test: check unit  ## everything that needs no engine
+
+test-tui: $(STAMP)  ## the interface in a real terminal, over a real ssh, and in a real browser
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "terminal or ssh or browser"
 
 test-sglang: $(STAMP) sglang  ## the real SGLang on CPU
 	QVL_REQUIRE_SGLANG=1 $(PYTEST) -n 2 --dist loadfile -m sglang tests/sglang tests/engines tests/tools
@@ -58,7 +61,7 @@ test-vllm: $(STAMP) vllm  ## the real vLLM on CPU; not part of test-all, as it t
 test-systemd: $(STAMP)  ## a real systemd in a box; needs root
 	QVL_REQUIRE_SYSTEMD=1 $(PYTEST) -m systemd
 
-test-all: test test-sglang test-systemd
+test-all: test test-tui test-sglang test-systemd
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

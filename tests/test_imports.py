@@ -62,3 +62,20 @@ def test_the_shim_lives_by_the_standard_library_alone() -> None:
     assert foreign == set()
     assert {name for name in loaded if name.startswith("qvl.") and not name.startswith("qvl.shim")} == set()
     assert roots(loaded) & {"asyncio", "subprocess", "logging", "dataclasses", "typing"} == set()
+
+
+def test_the_keeper_of_an_ssh_stands_alone_and_small() -> None:
+    """Every command with --host waits for its start. -I -S: no site-packages to find."""
+    source = Path(__file__).parent.parent / "supervisor/qvl/client/ssh"
+    loaded = modules_after(f"sys.path.append({str(source)!r}); import keeper", "-I", "-S")
+    assert {name for name in roots(loaded) if name not in sys.stdlib_module_names} - {"keeper", "__main__"} == set()
+    assert roots(loaded) & {"asyncio", "subprocess", "logging", "tempfile", "threading", "typing"} == set()
+
+
+def test_a_host_costs_nothing_where_none_is_named(tmp_path: Path) -> None:
+    with serve(FakeControl(), tmp_path / "s.sock") as served:
+        loaded = modules_after(
+            f"from qvl.cli.main import main; assert main(['--socket', {str(served.socket)!r}, 'status']) == 0"
+        )
+    assert not [name for name in loaded if name.startswith("qvl.client.ssh")]
+    assert "subprocess" not in loaded

@@ -1,9 +1,9 @@
-"""The Link over the daemon's unix socket: `qvl.client.aio`."""
+"""The Link over the daemon's unix socket, this host's or one that ssh brings here: `qvl.client.aio`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from qvl.client.aio import Client
+from qvl.client.aio import Client, Way
 from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -13,12 +13,13 @@ from qvl_tui.store import KEPT_SAMPLES
 
 
 class SocketLink:
-    """Reads fall back to `view` where `socket` may not be connected to."""
+    """Reads fall back to `view` where `socket` may not be connected to. `name`: the host as the user calls it. `way`
+    brings the socket here where it is another host's."""
 
-    def __init__(self, socket: Path, view: Path | None = None, name: str = "") -> None:
+    def __init__(self, socket: Path, view: Path | None = None, name: str = "", way: Way | None = None) -> None:
         self.where = str(socket)
         self.name = name
-        self._client = Client(socket, view)
+        self._client = Client(socket, view, way=way)
 
     def events(self, since: int) -> AsyncIterator[Frame]:
         return self._client.events(since, changes=True)

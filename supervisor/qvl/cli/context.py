@@ -1,4 +1,4 @@
-"""What every verb is given: where the daemon is, how to print, and the paths of this host."""
+"""What every verb is given: where the daemon is, on this host or another, how to print, and the paths of this host."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     import argparse
 
     from qvl.cli.terminal import Paint
+    from qvl.client.ssh.tunnel import Tunnel
     from qvl.client.sync import Client
 
 
 class Context:
-    """The global options, with the client made when it is first asked for."""
+    """The global options, and the client, made when first asked for. A connection to another host ends with it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.json: bool = args.json
+        self.hosts: list[str] = args.hosts
+        """Whose daemon is spoken to, over ssh; none: this one's. Only `tui` has more than one."""
+        self.named_socket: str | None = args.socket
+        self._tunnel: Tunnel | None = None
         self.places = Places(args)
         self.paint: Paint = terminal.painter(sys.stdout, allowed=not args.no_color and not args.json)
 
@@ -28,7 +33,20 @@ class Context:
     def client(self) -> Client:
         from qvl.client.sync import Client
 
-        return Client(self.places.socket())
+        if not self.hosts:
+            return Client(self.places.socket())
+        from qvl.client.ssh.tunnel import Tunnel
+
+        self._tunnel = Tunnel(self.hosts[0], self.named_socket)
+        self._tunnel.open(prompts=True)
+        return Client(self._tunnel.where, self._tunnel)
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     @property
     def width(self) -> int:

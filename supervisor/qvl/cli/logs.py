@@ -74,11 +74,12 @@ def choose(context: Context, worker: str) -> LogSource:
     from qvl.cli.log_source import DaemonLog, FileLog
     from qvl.model.error import ErrorCode, QvlError
 
-    files = FileLog(str(context.places.paths.log_dir / worker), worker)
+    # The files of another host are out of reach.
+    files = None if context.hosts else FileLog(str(context.places.paths.log_dir / worker), worker)
     try:
         status = context.client.status()
     except QvlError as error:
-        if error.code is not ErrorCode.UNREACHABLE or not files.exists():
+        if error.code is not ErrorCode.UNREACHABLE or files is None or not files.exists():
             raise
         print(f"{error.message}; reading {files.directory}", file=sys.stderr)
         return files
@@ -90,7 +91,7 @@ def choose(context: Context, worker: str) -> LogSource:
     if members:
         message = f"{worker} is a pool, and a log is a worker's"
         raise QvlError(ErrorCode.BAD_REQUEST, message, f"name one of {', '.join(members)}")
-    if files.exists():
+    if files is not None and files.exists():
         print(f"{worker} is no longer configured; reading {files.directory}", file=sys.stderr)
         return files
     raise names.unknown("worker", worker, known)

@@ -48,8 +48,8 @@ VERBS = {
 """verb -> (module of qvl.cli, summary). A module has `configure(parser, verb)`, which adds the options and gives
 back what runs."""
 
-VALUED = ("--socket", "--config", "--state-dir", "--log-dir")
-USAGE = "qvlctl [--socket PATH] [--json] [--no-color] VERB …"
+VALUED = ("--host", "--socket", "--config", "--state-dir", "--log-dir")
+USAGE = "qvlctl [--host BOX] [--socket PATH] [--json] [--no-color] VERB …"
 INTERRUPTED = 130
 
 
@@ -109,7 +109,13 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"unknown verb {verb!r}", nearest_verb(verb))
     parser, run_verb = parser_of(verb)
     args = parser.parse_args(arguments)
-    return run_verb(Context(args), args)
+    if args.hosts:
+        from qvl.cli.remote import refusal
+
+        if refused := refusal(verb, args):
+            raise UsageError(*refused)
+    with Context(args) as context:
+        return run_verb(context, args)
 
 
 def verb_at(arguments: Sequence[str]) -> int | None:
@@ -138,6 +144,14 @@ def parser_of(verb: str) -> tuple[Parser, Run]:
     everywhere = parser.add_argument_group("everywhere")
     everywhere.add_argument(
         "--socket", metavar="PATH", help="the daemon's socket (else QVL_SOCKET, else the usual one)"
+    )
+    everywhere.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        dest="hosts",
+        metavar="BOX",
+        help="of another host, by ssh: [USER@]BOX; --socket is then one over there",
     )
     everywhere.add_argument("--config", metavar="FILE", help="the configuration (else QVL_CONFIG, else the usual one)")
     everywhere.add_argument("--state-dir", metavar="DIR", help="the state directory (else QVL_STATE_DIR)")

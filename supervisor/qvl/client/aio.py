@@ -7,7 +7,7 @@ import errno
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -45,13 +45,31 @@ class LogPage(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Client:
-    """Requests to the daemon behind `socket`. Reads go to `view` where we may not connect to `socket`."""
+class Way(Protocol):
+    """A socket that has to be brought here first."""
 
-    def __init__(self, socket: Path, view: Path | None = None, *, silence: float = SILENCE_SECONDS) -> None:
+    async def socket(self) -> Path:
+        """Where it is now. Raises QvlError where it can't be had."""
+        ...
+
+    async def trouble(self, error: Exception) -> QvlError:
+        """What a request over it that failed means."""
+        ...
+
+
+class Client:
+    """Requests to the daemon behind `socket`. Reads go to `view` where we may not connect to `socket`.
+
+    With `way`, that says which socket is asked, and has chosen between the two.
+    """
+
+    def __init__(
+        self, socket: Path, view: Path | None = None, *, silence: float = SILENCE_SECONDS, way: Way | None = None
+    ) -> None:
         self.socket = socket
         self.view = view
         self.silence = silence
+        self.way = way
 
     async def status(self) -> Status:
         return await self._get("/v1/status", Status)
@@ -187,9 +205,18 @@ class Client:
                     raise refusal(response.status, await response.body())
                 yield response
         except (OSError, EOFError, ValueError) as error:
-            raise _broken(self.socket, error, silence) from error
+            raise await self._broken(error, silence) from error
+
+    async def _broken(self, error: Exception, silence: float | None) -> QvlError:
+        return _broken(self.socket, error, silence) if self.way is None else await self.way.trouble(error)
 
     async def _connect(self, *, reads: bool) -> Connection:
+        if self.way is not None:
+            socket = await self.way.socket()
+            try:
+                return await connect(socket, CONNECT_SECONDS)
+            except OSError as error:
+                raise await self.way.trouble(error) from error
         try:
             return await connect(self.socket, CONNECT_SECONDS)
         except TimeoutError as error:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         StatusDoc,
         VersionDoc,
     )
+    from qvl.client.ssh.tunnel import Tunnel
     from qvl.model.error import QvlError
 
 SILENCE = 20.0
@@ -37,11 +38,15 @@ SILENCE = 20.0
 
 
 class Client:
-    """Calls to the daemon behind `path`. Reads fall back to `view.sock` beside it where we may not connect."""
+    """Calls to the daemon behind `path`. Reads fall back to `view.sock` beside it where we may not connect.
 
-    def __init__(self, path: str) -> None:
+    With `tunnel` the daemon is another host's, `path` is what it is called, and the tunnel has chosen the socket.
+    """
+
+    def __init__(self, path: str, tunnel: Tunnel | None = None) -> None:
         self.path = path
         self.view_path = os.path.join(os.path.dirname(path), "view.sock")
+        self._tunnel = tunnel
 
     def status(self) -> StatusDoc:
         doc: StatusDoc = self._document("GET", "/v1/status")
@@ -200,6 +205,12 @@ class Client:
                 raise self.broken(error) from error
 
     def _connect(self, *, reads: bool) -> socket.socket:
+        if self._tunnel is not None:
+            path = self._tunnel.socket()
+            try:
+                return http.connect(path)
+            except OSError as error:
+                raise self._tunnel.trouble(error) from error
         try:
             return http.connect(self.path)
         except OSError as error:
@@ -212,6 +223,8 @@ class Client:
 
     def broken(self, error: Exception) -> QvlError:
         """What a connection that was made and then failed means to people."""
+        if self._tunnel is not None:
+            return self._tunnel.trouble(error)
         from qvl.model.error import ErrorCode, QvlError
 
         what = "has said nothing for too long" if isinstance(error, TimeoutError) else f"broke off: {error}"
