@@ -1,7 +1,5 @@
 """The Textual program: wires links, stores and screens, and decides what is painted when. It shows nothing itself."""
 
-import asyncio
-import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -20,6 +18,7 @@ from textual.worker import WorkerFailed
 from qvl_tui import crash
 from qvl_tui.acts import Acts
 from qvl_tui.context import Context
+from qvl_tui.ending import Ending, terminal_is_gone
 from qvl_tui.keymap import Keymap
 from qvl_tui.keys import SCREENS, Where, bindings
 from qvl_tui.link import Link, follow
@@ -97,6 +96,7 @@ class QvlApp(App[None]):
         self.due: set[Topic] = set()
         """What changed since the last picture."""
         self._shadow = Shadow()
+        self._ending: Ending | None = None
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -114,10 +114,8 @@ class QvlApp(App[None]):
     def on_mount(self) -> None:
         self.set_interval(self.interval, self._beat)
         self.app_resume_signal.subscribe(self, lambda _: self._shadow.forget())
-        if not self.is_headless:
-            # Asked to end from outside, the terminal is left as it was found.
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        if not (self.is_headless or self.is_web):
+            self._ending = Ending(self.exit)
         for session in self.context.sessions:
             self.run_worker(self._follow(session), name="link")
         for fault in self.context.keymap.faults:
@@ -170,6 +168,8 @@ class QvlApp(App[None]):
         super()._display(screen, renderable)
 
     def _beat(self) -> None:
+        if self._ending is not None and terminal_is_gone():
+            self.exit()
         topics = {Topic.FIGURES, Topic.LINK}
         for session in self.context.sessions:
             session.store.publish()
@@ -251,6 +251,8 @@ class QvlApp(App[None]):
         self.action_leave()
 
     def on_unmount(self) -> None:
+        if self._ending is not None:
+            self._ending.done()
         self.context.prefs.worker = self.context.worker or ""
         if self.home is not None:
             save(self.home / "tui.json", self.context.prefs)
