@@ -35,7 +35,12 @@ class Window:
 
     def shows(self, what: bytes) -> None:
         seen = bytearray()
-        wait_until(lambda: seen.extend(os.read(self.end, 65536)) or what in seen, 20, f"the terminal is told {what!r}")
+
+        def told() -> bool:
+            seen.extend(os.read(self.end, 65536))
+            return what in seen
+
+        wait_until(told, 20, f"the terminal is told {what!r}")
 
     def close(self) -> None:
         os.close(self.end)
