@@ -26,6 +26,8 @@ class Context:
         """The one in focus."""
         self.worker: str | None = None
         """The worker in focus, by name: rows may come and go around it."""
+        self._met: tuple[Session, str | None] | None = None
+        """Whoever was in focus and was there."""
 
     @property
     def store(self) -> Store:
@@ -68,8 +70,12 @@ class Context:
         return [(session, worker.name) for session in self.sessions for worker in session.store.rows()]
 
     def settle(self) -> None:
-        """Where nothing is in focus yet, the first worker is; where it has gone, the first of its host."""
+        """Where nothing is in focus yet, the first worker is. One that has gone stays in focus: a screen about it says
+        so, and its keys must not act on another one all at once."""
+        here = self.session, self.worker
         if self.status is not None:
+            self._met = here
+        if self._met == here:
             return
         places = self.places()
         own = [place for place in places if place[0] is self.session]

@@ -1,17 +1,248 @@
-"""WorkerScreen."""
+"""All about the worker in focus: its start, what its engine has room for, its processes, arguments, ends and log.
 
-from collections.abc import Iterable
+What the daemon tells by itself is shown as it comes; the rest is asked for now and then while somebody looks.
+"""
 
+from collections.abc import Awaitable, Iterable
+
+from qvl.model.status import WorkerStatus
+from qvl.model.worker import Phase
+from textual.containers import Horizontal
 from textual.widget import Widget
 
+from qvl_tui.inquiry import Inquiry
 from qvl_tui.keys import Where, bindings
-from qvl_tui.screens.frame import Frame
+from qvl_tui.logtail import LogTail
+from qvl_tui.paint import UNSAFE, Line, Tone
+from qvl_tui.screens.frame import Context, Frame
+from qvl_tui.session import Session
+from qvl_tui.store import LinkPhase, Topic
 from qvl_tui.widgets.canvas import Canvas
+from qvl_tui.widgets.worker_args import arguments_section, command
+from qvl_tui.widgets.worker_capacity import capacity_section
+from qvl_tui.widgets.worker_exits import exits_section
+from qvl_tui.widgets.worker_head import banner_line, head_lines
+from qvl_tui.widgets.worker_log import log_section
+from qvl_tui.widgets.worker_section import Column, Section, column, layout, plain
+from qvl_tui.widgets.worker_start import start_section
+from qvl_tui.widgets.worker_tree import tree_section
+
+LOG_ROWS = 10
+"""Lines of the log where it stands below everything else."""
+LEAST_LOG = 4
+SHORT = 32
+"""Rows below which no line is left free."""
+_COLUMNS = ("left", "middle", "right")
 
 
 class WorkerScreen(Frame):
     where = Where.WORKER
     BINDINGS = bindings(Where.WORKER)
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.chosen: str | None = None
+        """The section in focus; None: the worker itself."""
+        self.everything = False
+        self.sections: dict[str, Section] = {}
+        self.columns: dict[str, Column] = {}
+        self._about: tuple[Session, str] | None = None
+        self.asked = Inquiry(context.link, "")
+        self.tail = LogTail(context.link, "", self._figures)
+
     def body(self) -> Iterable[Widget]:
-        yield Canvas("body", "data scrolls")
+        yield Canvas("head", "data")
+        with Horizontal(id="columns"):
+            for name in _COLUMNS:
+                yield Canvas(name, "data scrolls")
+
+    # --- whom it is about -------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Begin anew where another worker came into focus."""
+        about = (self.context.session, self.context.worker) if self.context.worker else None
+        if about == self._about:
+            return
+        self._about = about
+        self.workers.cancel_node(self)
+        if about is None:
+            return
+        session, name = about
+        self.asked, self.tail = Inquiry(session.link, name), LogTail(session.link, name, self._figures)
+        self.run_worker(self.tail.follow(), name="log")
+
+    def refocus(self) -> None:
+        for name in _COLUMNS:
+            self.canvas(name).scroll_to(y=0, animate=False, force=True)
+        super().refocus()
+
+    def _ask(self, worker: WorkerStatus) -> None:
+        """Send what is due to be asked."""
+        supervisor = self.store.supervisor
+        if not self.store.live or supervisor is None:
+            return
+        now = self.context.clock()
+        if self.asked.detail_due(worker, supervisor.pid, now):
+            self.run_worker(self._answered(self.asked.ask_detail(worker, supervisor.pid, now)), name="detail")
+        revision = supervisor.config.applied
+        if self.asked.arguments_due(worker, revision):
+            self.run_worker(self._answered(self.asked.ask_arguments(worker, revision)), name="arguments")
+
+    async def _answered(self, question: Awaitable[None]) -> None:
+        await question
+        self._figures()
+
+    def _figures(self) -> None:
+        if self.is_mounted and self.is_attached:
+            self.show({Topic.FIGURES})
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    def show(self, topics: set[Topic]) -> None:
+        self._turn()
+        super().show(topics)
+        width, height = self.size
+        if not width:
+            return
+        self.set_class(height < SHORT, "-short")
+        worker = self.context.status
+        if worker is None:
+            self._nobody()
+            return
+        self._ask(worker)
+        now = self.store.now(self.context.clock())
+        self._head(head_lines(worker, self.store, now, width))
+        shares = layout(width, troubled=worker.phase in (Phase.FAILED, Phase.BACKOFF))
+        each = width // len(shares)
+        # Less the bars, the head, and a free line above and below it.
+        room = height - 3 - len(self.canvas("head").lines) - (0 if height < SHORT else 2)
+        self.sections, self.columns = {}, {}
+        for place, name in enumerate(_COLUMNS):
+            canvas = self.canvas(name)
+            canvas.display = place < len(shares)
+            if place < len(shares):
+                self._fill(canvas, name, shares[place], worker, each - 2, room, alone=len(shares) == 1)
+
+    def _fill(
+        self,
+        canvas: Canvas,
+        name: str,
+        ids: tuple[str, ...],
+        worker: WorkerStatus,
+        width: int,
+        room: int,
+        *,
+        alone: bool,
+    ) -> None:
+        made = [self._section(each, worker, width) for each in ids if each != "log"]
+        if "log" in ids:
+            used = sum(len(section.lines) + 2 for section in made) + 1
+            rows = LOG_ROWS if alone else max(LEAST_LOG, room - used)
+            made.append(log_section(self.tail.look(), self.tail.told, width, rows))
+        self.sections |= {section.id: section for section in made}
+        self.columns[name] = column(made, width, self.chosen)
+        canvas.show(self.columns[name].lines)
+
+    def _section(self, id: str, worker: WorkerStatus, width: int) -> Section:
+        detail, mono = self.asked.detail.answer, self.context.clock()
+        now = self.store.now(mono)
+        unknown = self.asked.detail.told or "asking the daemon …"
+        match id:
+            case "start":
+                later = 0.0 if self.asked.detail.at is None else max(0.0, mono - self.asked.detail.at)
+                return start_section(worker, detail.start if detail else None, later, width)
+            case "capacity":
+                return capacity_section(worker, detail, self.store.shown.gpus, width, unknown)
+            case "processes":
+                return tree_section(worker, detail, self.asked.shares, width, unknown)
+            case "exits":
+                return exits_section(worker, detail, now, width)
+            case _:
+                return arguments_section(worker, self.asked, width, everything=self.everything)
+
+    def _head(self, lines: tuple[Line, ...]) -> None:
+        head = self.canvas("head")
+        if head.styles.height is None or head.styles.height.value != len(lines):
+            head.styles.height = len(lines)  # only where it differs: a layout costs the whole screen
+        head.show(lines)
+
+    def _nobody(self) -> None:
+        name = self.context.worker
+        words = f" worker {name} is configured no more" if name else " no worker is configured"
+        self._head(
+            (((words, Tone.WARN if name else Tone.MUTED),), ((" [ ] another worker   Esc the fleet", Tone.MUTED),))
+        )
+        self.sections, self.columns = {}, {}
+        for place in _COLUMNS:
+            self.canvas(place).show(())
+
+    def banner(self, width: int) -> Line:
+        worker = self.context.status
+        if worker is None or self.store.link.phase is LinkPhase.DOWN:
+            return super().banner(width)
+        return banner_line(worker, self.store, self.store.now(self.context.clock()), width)
+
+    # --- keys -------------------------------------------------------------------------------------------------------
+
+    def action_act(self, verb: str) -> None:
+        if self.context.worker:
+            self.context.acts.ask_worker(verb, self.context.worker)
+
+    def action_go(self, screen: str) -> None:
+        self.app.call_later(self.app.run_action, f"app.show('{screen}')")
+
+    def action_section(self, step: int) -> None:
+        ids = [id for name in _COLUMNS if name in self.columns for id in self.columns[name].places]
+        if not ids:
+            return
+        start = -1 if step > 0 else 0
+        place = ids.index(self.chosen) if self.chosen in ids else start
+        self.chosen = ids[(place + step) % len(ids)]
+        self.show({Topic.FIGURES})
+        canvas, row = self._place(self.chosen)
+        canvas.scroll_to(y=row, animate=False, force=True)
+
+    def action_expand(self) -> None:
+        self.everything = not self.everything
+        self.show({Topic.FIGURES})
+
+    def action_ask(self) -> None:
+        self.asked.forget_arguments()
+        self.show({Topic.FIGURES})
+
+    def action_copy(self) -> None:
+        """The section in focus as text; of arguments, the command line; with none in focus, the endpoint."""
+        worker = self.context.status
+        if worker is None:
+            return
+        section = self.sections.get(self.chosen or "")
+        text, what = worker.endpoint, worker.endpoint
+        if section is not None:
+            text, what = plain(section), section.title
+            if self.chosen == "arguments" and (profile := self.asked.profile.answer) is not None:
+                text, what = command(profile), "the command line"
+        # It may be pasted into a shell, and part of it are the words of engines.
+        self.app.copy_to_clipboard(text.translate(dict.fromkeys(set(UNSAFE) - {ord("\n")})))
+        self.app.notify(f"copied {what}", timeout=2)
+
+    def action_scroll(self, lines: int) -> None:
+        canvas = self._scrolled()
+        canvas.scroll_to(y=canvas.scroll_offset.y + lines, animate=False, force=True)
+
+    def action_page(self, pages: int) -> None:
+        self._scrolled().page(pages)
+
+    def action_edge(self, side: int) -> None:
+        canvas = self._scrolled()
+        canvas.scroll_to(y=0 if side < 0 else canvas.max_scroll_y, animate=False, force=True)
+
+    def _place(self, id: str) -> tuple[Canvas, int]:
+        name = next(name for name, column_ in self.columns.items() if id in column_.places)
+        return self.canvas(name), self.columns[name].places[id]
+
+    def _scrolled(self) -> Canvas:
+        """What keys scroll: the column of the section in focus, else the first that has more than it shows."""
+        if self.chosen in self.sections:
+            return self._place(self.chosen)[0]
+        shown = [self.canvas(name) for name in self.columns] or [self.canvas(_COLUMNS[0])]
+        return next((canvas for canvas in shown if canvas.max_scroll_y), shown[0])
