@@ -72,15 +72,13 @@ class Context:
     def settle(self) -> None:
         """Where nothing is in focus yet, the first worker is. One that has gone stays in focus: a screen about it says
         so, and its keys must not act on another one all at once."""
-        here = self.session, self.worker
+        if self.status is None and self._met != (self.session, self.worker):
+            places = self.places()
+            own = [place for place in places if place[0] is self.session]
+            if own or places:
+                self.focus(*(own or places)[0])
         if self.status is not None:
-            self._met = here
-        if self._met == here:
-            return
-        places = self.places()
-        own = [place for place in places if place[0] is self.session]
-        if own or places:
-            self.focus(*(own or places)[0])
+            self._met = self.session, self.worker
 
     def step(self, by: int) -> None:
         """Move the focus to a worker further down (or up), stopping at the ends."""

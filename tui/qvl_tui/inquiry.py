@@ -4,6 +4,7 @@ It knows when to ask: a detail now and then, and at once where the worker change
 of it once for each process. One question of a kind is under way at a time. It paints nothing and sends no acts.
 """
 
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -19,9 +20,9 @@ PERIOD = 5.0
 """Seconds between two details of a worker; what its processes take changes slowly."""
 BRISK = 2.0
 """The same while it starts."""
-OLDER = (
-    "this daemon is older than the screen and tells no more of a worker; qvlctl daemon restart brings in the new one"
-)
+OLDER = "this daemon is older than this program and tells no more of a worker → qvlctl daemon restart"
+RESOLVES_LATER = "the engine has resolved nothing yet"
+NOT_RUNNING = "the engine doesn't run, so that it can't be asked what it made of them"
 
 _RESOLVING = (Phase.RUNNING, Phase.DRAINING, Phase.PARKED)
 Mark = tuple[object, ...]
@@ -53,33 +54,37 @@ class Inquiry:
     """Processors in use by each process between the last two details, by pid."""
     _asked_at: float = -PERIOD
 
-    # --- when ------------------------------------------------------------------------------------------------------
-
-    def detail_due(self, status: WorkerStatus, daemon: int, now: float) -> bool:
-        """`daemon`: its pid, as another one may know more."""
-        if self.detail.under_way:
-            return False
-        if self.detail.mark != _mark(status, daemon):
-            return True
+    def about_detail(self, status: WorkerStatus, daemon: int, now: float) -> Coroutine[None, None, None] | None:
+        """The question for its detail, to be run, where it is due. `daemon`: its pid, as another one may know more;
+        `now`: the screen's clock, as of which the answer counts."""
+        asked, mark = self.detail, _mark(status, daemon)
+        if asked.under_way:
+            return None
         period = BRISK if status.phase is Phase.STARTING else PERIOD
-        return self.detail.told != OLDER and now - self._asked_at >= period
+        again = asked.told != OLDER and now - self._asked_at >= period
+        if asked.mark == mark and not again:
+            return None
+        # Now and not when it runs: whoever looks meanwhile must not ask as well.
+        asked.under_way, asked.mark, self._asked_at = True, mark, now
+        return self._ask_detail(now)
 
-    def arguments_due(self, status: WorkerStatus, revision: str | None) -> bool:
-        """Profile and resolved arguments; `revision` of the configuration that runs. A gateway has no profile."""
-        if isinstance(status, GatewayStatus) or self.profile.under_way or self.resolved.under_way:
-            return False
-        return self.profile.mark != _written(status, revision) or self.resolved.mark != _running(status)
+    def about_arguments(self, status: WorkerStatus, revision: str | None) -> Coroutine[None, None, None] | None:
+        """The question for its profile and its resolved arguments, where it is due; `revision` of the configuration
+        that runs. A gateway has no profile."""
+        written, running = _written(status, revision), _running(status)
+        old, new = self.profile.mark != written, self.resolved.mark != running
+        if isinstance(status, GatewayStatus) or self.profile.under_way or self.resolved.under_way or not (old or new):
+            return None
+        self.profile.mark, self.profile.under_way = written, old
+        self.resolved.mark, self.resolved.under_way = running, new
+        return self._ask_arguments(status, profile=old, resolved=new)
 
     def forget_arguments(self) -> None:
         """Ask for them anew."""
         self.profile.mark = self.resolved.mark = None
 
-    # --- asking ----------------------------------------------------------------------------------------------------
-
-    async def ask_detail(self, status: WorkerStatus, daemon: int, now: float) -> None:
-        """`now`: the screen's clock, as of which the answer counts."""
+    async def _ask_detail(self, now: float) -> None:
         asked = self.detail
-        asked.under_way, asked.mark, self._asked_at = True, _mark(status, daemon), now
         try:
             found = await self.link.worker(self.worker)
         except QvlError as error:
@@ -90,32 +95,18 @@ class Inquiry:
         finally:
             asked.under_way = False
 
-    async def ask_arguments(self, status: WorkerStatus, revision: str | None) -> None:
-        if self.profile.mark != _written(status, revision):
-            asked = self.profile
-            asked.under_way, asked.mark = True, _written(status, revision)
-            try:
-                asked.answer = await self.link.profile(status.profile, status.pool)
-                asked.told = ""
-            except QvlError as error:
-                asked.answer, asked.told = None, _sentence(error)
-            finally:
-                asked.under_way = False
-        if self.resolved.mark != _running(status):
-            made = self.resolved
-            made.mark, made.answer, made.told = _running(status), None, ""
-            if status.phase not in _RESOLVING:
-                made.told = (
-                    "the engine has resolved nothing yet" if status.phase is Phase.STARTING else "it doesn't run"
-                )
-                return
-            made.under_way = True
-            try:
-                made.answer = await self.link.resolved(self.worker)
-            except QvlError as error:
-                made.told = _sentence(error)
-            finally:
-                made.under_way = False
+    async def _ask_arguments(self, status: WorkerStatus, *, profile: bool, resolved: bool) -> None:
+        try:
+            if profile:
+                await _answered(self.profile, self.link.profile(status.profile, status.pool))
+            if resolved and status.phase in _RESOLVING:
+                await _answered(self.resolved, self.link.resolved(self.worker))
+            elif resolved:
+                self.resolved.answer = None
+                starting = status.phase is Phase.STARTING
+                self.resolved.told = RESOLVES_LATER if starting else NOT_RUNNING
+        finally:
+            self.profile.under_way = self.resolved.under_way = False
 
     def _compare(self, found: WorkerDetail, now: float) -> None:
         before, since = self.detail.answer, self.detail.at
@@ -127,6 +118,15 @@ class Inquiry:
 
 def _share(process: ProcessInfo, before: float, seconds: float) -> float:
     return max(0.0, process.cpu_s - before) / seconds
+
+
+async def _answered(asked: Asked[T], question: Awaitable[T]) -> None:
+    try:
+        asked.answer, asked.told = await question, ""
+    except QvlError as error:
+        asked.answer, asked.told = None, _sentence(error)
+    finally:
+        asked.under_way = False
 
 
 def _sentence(error: QvlError) -> str:

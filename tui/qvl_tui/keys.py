@@ -58,9 +58,9 @@ _FLEET = (
 )
 _WORKER = (
     Key("worker.log", "l,enter", "l", "go('logs')", "log", "its live log", Where.WORKER),
-    Key("worker.start", "s", "s", "act('start')", "start", "start", Where.WORKER, acts=True),
-    Key("worker.stop", "S", "S", "act('stop')", "stop", "stop; asks first", Where.WORKER, acts=True),
-    Key("worker.restart", "r", "r", "act('restart')", "restart", "restart; asks first", Where.WORKER, acts=True),
+    Key("worker.start", "s", "s", "act('start')", "start", "start it", Where.WORKER, acts=True),
+    Key("worker.stop", "S", "S", "act('stop')", "stop", "stop it; asks first", Where.WORKER, acts=True),
+    Key("worker.restart", "r", "r", "act('restart')", "restart", "restart it; asks first", Where.WORKER, acts=True),
     Key("worker.switch", "p", "p", "go('switch')", "profile", "profiles of its pool", Where.WORKER),
     Key("worker.section", "tab", "Tab", "section(1)", "section", "next section", Where.WORKER),
     Key("worker.back", "shift+tab", "⇧Tab", "section(-1)", "", "section before", Where.WORKER),

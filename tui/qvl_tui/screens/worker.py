@@ -10,7 +10,7 @@ from qvl.model.worker import Phase
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from qvl_tui.inquiry import Inquiry
+from qvl_tui.inquiry import OLDER, Inquiry
 from qvl_tui.keys import Where, bindings
 from qvl_tui.logtail import LogTail
 from qvl_tui.paint import UNSAFE, Line, Tone
@@ -81,12 +81,10 @@ class WorkerScreen(Frame):
         supervisor = self.store.supervisor
         if not self.store.live or supervisor is None:
             return
-        now = self.context.clock()
-        if self.asked.detail_due(worker, supervisor.pid, now):
-            self.run_worker(self._answered(self.asked.ask_detail(worker, supervisor.pid, now)), name="detail")
-        revision = supervisor.config.applied
-        if self.asked.arguments_due(worker, revision):
-            self.run_worker(self._answered(self.asked.ask_arguments(worker, revision)), name="arguments")
+        if question := self.asked.about_detail(worker, supervisor.pid, self.context.clock()):
+            self.run_worker(self._answered(question), name="detail")
+        if question := self.asked.about_arguments(worker, supervisor.config.applied):
+            self.run_worker(self._answered(question), name="arguments")
 
     async def _answered(self, question: Awaitable[None]) -> None:
         await question
@@ -152,6 +150,7 @@ class WorkerScreen(Frame):
                 later = 0.0 if self.asked.detail.at is None else max(0.0, mono - self.asked.detail.at)
                 return start_section(worker, detail.start if detail else None, later, width)
             case "capacity":
+                unknown = "not told" if self.asked.detail.told == OLDER else unknown
                 return capacity_section(worker, detail, self.store.shown.gpus, width, unknown)
             case "processes":
                 return tree_section(worker, detail, self.asked.shares, width, unknown)

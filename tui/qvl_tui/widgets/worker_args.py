@@ -115,6 +115,9 @@ def table(found: list[Row], width: int, *, made: bool) -> list[Line]:
     if not found:
         return said("it has none", width, Tone.FAINT)
     widths = _widths(found, width, made=made)
+    if sum(widths) + 2 * len(widths) > width or widths[1] < max(len(row.value) for row in found):
+        found = [row._replace(origin=_short(row.origin)) for row in found]
+        widths = _widths(found, width, made=made)
     lines: list[Line] = []
     for row in found:
         parts: Line = (
@@ -128,6 +131,12 @@ def table(found: list[Row], width: int, *, made: bool) -> list[Line]:
             parts += ((f"  {cut(sign + row.made, widths[3])}", tone),)
         lines.append(parts)
     return lines
+
+
+def _short(origin: str) -> str:
+    """Of a profile its name, of all others their kind: a worker has one pool and one engine."""
+    kind, _, name = origin.partition(" ")
+    return name if kind == "profile" and name else kind
 
 
 def _widths(found: list[Row], width: int, *, made: bool) -> tuple[int, int, int, int]:

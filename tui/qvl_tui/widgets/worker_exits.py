@@ -33,10 +33,10 @@ def _known(worker: WorkerStatus) -> tuple[PastExit, ...]:
 def _exit(end: PastExit, now: datetime | None, width: int, *, newest: bool) -> list[Line]:
     asked = end.cause is Cause.REQUESTED
     how = f"signal {end.signal}" if end.signal is not None else f"exit {end.code}" if end.code is not None else ""
-    lived = "" if end.lived_s is None else f"after {duration(end.lived_s)}"
+    lived = "" if end.lived_s is None else f"lived {duration(end.lived_s)}"
     never = "never ready" if end.was_ready is False else ""
     ago = "" if now is None else f"{age((now - end.at).total_seconds())} ago"
-    words = ", ".join(filter(None, (how, lived, never, end.profile or "", ago)))
+    words = ", ".join(filter(None, (how, ago, lived, never, end.profile or "")))
     lines: list[Line] = [
         clip(
             (

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from qvl.model.status import GatewayStatus, WorkerStatus
+from qvl.model.status import GatewayStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase
 
-from qvl_tui.format import UNKNOWN, age, count, latency, percent, rate
+from qvl_tui.format import UNKNOWN, age, latency, percent, rate
 from qvl_tui.paint import Line, Span, Tone, clip, join, wrap
 from qvl_tui.sentences import reason, state, why
 from qvl_tui.store import Store
@@ -28,15 +28,13 @@ def banner_line(worker: WorkerStatus, store: Store, now: datetime | None, width:
 
 
 def head_lines(worker: WorkerStatus, store: Store, now: datetime | None, width: int) -> tuple[Line, ...]:
-    """Two lines of facts, and what to do where something is."""
+    """Two lines of facts, and what to do where there is something to do."""
     lines: list[Line] = [clip(join(_facts(worker), _GAP), width), clip(join(_figures(worker, store), _GAP), width)]
     last = worker.last_exit
     todo = worker.hint or (last.hint if last is not None and not worker.ready else None)
     if todo:
         parts = wrap(todo, max(width - 4, 8))[:2]
         lines += [((" → " if n == 0 else "   ", Tone.ACCENT), (part, Tone.ACCENT)) for n, part in enumerate(parts)]
-    if worker.drift:
-        lines.append(((f" ≠ {count(len(worker.drift), 'setting')} differ until its next restart", Tone.WARN),))
     return tuple(lines)
 
 
@@ -59,8 +57,8 @@ def _figures(worker: WorkerStatus, store: Store) -> list[Line]:
     if isinstance(worker, GatewayStatus):
         return _front(worker)
     figures = store.shown.metrics.get(worker.name)
-    if figures is None or not worker.phase.has_process:
-        return [((f" {worker.pool}", Tone.MUTED),)]
+    if figures is None or figures == WorkerMetrics():
+        return [((" pool ", Tone.FAINT), (worker.pool, Tone.TEXT))]
     known = (
         ("running", rate(figures.running)),
         ("queued", rate(figures.queued)),

@@ -30,7 +30,7 @@ def layout(width: int, *, troubled: bool) -> tuple[tuple[str, ...], ...]:
     if width >= _THREE:
         return first, ("arguments",), ("processes", "log")
     if width >= _TWO:
-        return (*first, "processes"), ("arguments", "log")
+        return first, ("arguments", "processes", "log")
     return ((*first, "processes", "arguments", "log"),)
 
 

@@ -14,6 +14,8 @@ SLOWER = 1.5
 """Times the remembered duration from which on a step counts as slow, where that is at least `SLOW_BY` seconds more."""
 SLOW_BY = 1.0
 
+_FIGURES = 47
+"""Cells of a row beside its bar."""
 _SIGNS = {
     StepState.DONE: ("✓", Tone.GOOD),
     StepState.NOW: ("◐", Tone.ACCENT),
@@ -32,7 +34,7 @@ def start_section(worker: WorkerStatus, start: StartDetail | None, later: float,
     if told.over and told.ready and len(told_steps) == 1:
         lines = said(f"ready after {took(told.seconds)}; this engine tells no steps", width)
     else:
-        room = max(0, min(width - 41, 24))
+        room = max(0, min(width - _FIGURES, 24))
         scale = max((max(s.seconds or 0.0, s.expected_s or 0.0) for s in told.steps), default=0.0)
         lines = [_row(step, told, scale, room) for step in told.steps]
         lines.append(_total(worker, told))
@@ -83,13 +85,13 @@ def _row(step: StepTime, start: StartDetail, scale: float, room: int) -> Line:
         (f" {glyph} ", tone),
         (left(step.step, 9), name),
         (right(part, 5), Tone.ACCENT),
-        (right(figure, 10), Tone.WARN if slow else name),
+        (right(figure, 8), Tone.WARN if slow else name),
         ("  ", Tone.TEXT),
     )
     line += _meter(step, scale, room, under_way=under_way)
-    line += ((right(expected, 11), Tone.FAINT),)
+    line += ((right(expected, 10), Tone.FAINT),)
     if ended:
-        return (*line, ("  ended here", Tone.BAD))
+        return (*line, ("  ✕ ended", Tone.BAD))
     return (*line, ("  ▲ slow", Tone.WARN)) if slow else line
 
 
@@ -123,7 +125,7 @@ def _total(worker: WorkerStatus, start: StartDetail) -> Line:
     line: Line = (
         ("   ", Tone.TEXT),
         (left("in all", 9), Tone.MUTED),
-        (right(took(start.seconds) if start.seconds is not None else "not seen", 15), Tone.WARN if slow else Tone.TEXT),
+        (right(took(start.seconds) if start.seconds is not None else "not seen", 13), Tone.WARN if slow else Tone.TEXT),
         ("  ", Tone.TEXT),
     )
     if start.over:
