@@ -419,3 +419,25 @@ async def test_a_resize_lays_it_out_anew() -> None:
             await t.settle()
             assert len(screen(t).columns) == count
             assert all(len(line) <= size[0] for line in t.lines)
+
+
+@screen_test
+async def test_what_a_lost_daemon_told_of_a_start_stands_still() -> None:
+    async with terminal(under_way(), (120, 40)) as t:
+        await t.press("2")
+        t.link.drop()
+        await t.until(lambda: not t.store.live, "the loss")
+        await beat(t, 30.0)
+        assert "62%   2.5 s" in t.row("◐ weights")
+
+
+@screen_test
+async def test_a_question_that_fails_leaves_what_was_known_and_says_so() -> None:
+    link = ready()
+    async with terminal(link, (200, 60)) as t:
+        await t.press("2")
+        del link.details["qwen3-vl-0"]
+        await beat(t, 5.0)
+        assert len(link.detail_asked) == 2
+        assert "├─ sglang::scheduler_TP0" in t.text
+        assert "tells no more of a worker" in t.row(" processes ─")

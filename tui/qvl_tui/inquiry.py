@@ -4,7 +4,7 @@ It knows when to ask: a detail now and then, and at once where the worker change
 of it once for each process. One question of a kind is under way at a time. It paints nothing and sends no acts.
 """
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ NOT_RUNNING = "the engine doesn't run, so that it can't be asked what it made of
 
 _RESOLVING = (Phase.RUNNING, Phase.DRAINING, Phase.PARKED)
 Mark = tuple[object, ...]
+Question = Callable[[], Awaitable[None]]
+"""To be called and awaited once."""
 T = TypeVar("T")
 
 
@@ -54,8 +56,8 @@ class Inquiry:
     """Processors in use by each process between the last two details, by pid."""
     _asked_at: float = -PERIOD
 
-    def about_detail(self, status: WorkerStatus, daemon: int, now: float) -> Coroutine[None, None, None] | None:
-        """The question for its detail, to be run, where it is due. `daemon`: its pid, as another one may know more;
+    def about_detail(self, status: WorkerStatus, daemon: int, now: float) -> Question | None:
+        """The question for its detail, where it is due. `daemon`: its pid, as another one may know more;
         `now`: the screen's clock, as of which the answer counts."""
         asked, mark = self.detail, _mark(status, daemon)
         if asked.under_way:
@@ -66,9 +68,9 @@ class Inquiry:
             return None
         # Now and not when it runs: whoever looks meanwhile must not ask as well.
         asked.under_way, asked.mark, self._asked_at = True, mark, now
-        return self._ask_detail(now)
+        return lambda: self._ask_detail(now)
 
-    def about_arguments(self, status: WorkerStatus, revision: str | None) -> Coroutine[None, None, None] | None:
+    def about_arguments(self, status: WorkerStatus, revision: str | None) -> Question | None:
         """The question for its profile and its resolved arguments, where it is due; `revision` of the configuration
         that runs. A gateway has no profile."""
         written, running = _written(status, revision), _running(status)
@@ -77,7 +79,7 @@ class Inquiry:
             return None
         self.profile.mark, self.profile.under_way = written, old
         self.resolved.mark, self.resolved.under_way = running, new
-        return self._ask_arguments(status, profile=old, resolved=new)
+        return lambda: self._ask_arguments(status, profile=old, resolved=new)
 
     def forget_arguments(self) -> None:
         """Ask for them anew."""

@@ -7,7 +7,7 @@ how it started. `qvl.core.progress` has the steps themselves.
 import msgspec
 
 from qvl.core.landmarks import STEPS, Sighting
-from qvl.core.progress import StartTrack, advance, estimate, finish, track
+from qvl.core.progress import BARS, StartTrack, advance, estimate, finish, track
 from qvl.model.detail import EngineCapacity, StartDetail, StepState, StepTime
 from qvl.model.status import when
 from qvl.model.worker import Process, Progress
@@ -96,7 +96,7 @@ def detail(start: Start, now: float) -> StartDetail:
         steps=tuple(_step(start, step, now) for step in STEPS),
         ready=start.ready,
         over=start.over,
-        fraction=None if start.over else running.fraction,
+        fraction=running.fraction if running.step in BARS and not start.over else None,
         seconds=seconds,
         expected_s=round(sum(start.expected.values()), 3) if start.expected else None,
     )

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -22,8 +21,7 @@ from qvl.daemon.starts import capacity_of
 from qvl.daemon.worker import Worker
 from qvl.model.detail import EngineCapacity, PastExit, WorkerDetail
 from qvl.model.event import Event
-from qvl.model.gpu import GpuSample
-from qvl.model.worker import Cause, Process, WorkerRecord
+from qvl.model.worker import Cause, WorkerRecord
 
 EXITS = 10
 """Ends that are told, at most."""
@@ -35,19 +33,27 @@ class Details:
         self._gpus = gpus
         self._journal = journal
         self._asking: dict[str, asyncio.Task[WorkerDetail]] = {}
+        self._read: dict[str, tuple[int, EngineCapacity | None]] = {}
+        """What the log of a start that is over has said, by worker, with its generation: it says nothing more."""
 
     async def ask(self, worker: Worker) -> WorkerDetail:
         task = self._asking.get(worker.name)
         if task is None:
             task = asyncio.create_task(self._look(worker), name=f"{worker.name}/detail")
             self._asking[worker.name] = task
-            task.add_done_callback(lambda _: self._asking.pop(worker.name, None))
+            task.add_done_callback(lambda done: self._done(worker.name, done))
         return await asyncio.shield(task)  # one who leaves doesn't take the answer from the others
 
+    def _done(self, name: str, task: asyncio.Task[WorkerDetail]) -> None:
+        self._asking.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # told to whoever still waits
+
     async def _look(self, worker: Worker) -> WorkerDetail:
-        start, process = worker.start, worker.record.process
-        log_dir = self._launcher.log_dir(worker.name)
-        tree, capacity = await asyncio.to_thread(_read, start, process, self._gpus.latest, log_dir)
+        start = worker.start
+        process, latest = worker.record.process, self._gpus.latest
+        tree = Tree((), 0) if process is None else await asyncio.to_thread(tree_of, process, latest)
+        capacity = None if start is None else await self._capacity(worker.name, start)
         return WorkerDetail(
             worker=report.worker_status(worker),
             start=None if start is None else detail(start, time.monotonic()),
@@ -57,15 +63,14 @@ class Details:
             exits=past_exits(self._journal.since(0), worker.record),
         )
 
-
-def _read(
-    start: Start | None, process: Process | None, gpus: Iterable[GpuSample], log_dir: Path
-) -> tuple[Tree, EngineCapacity | None]:
-    """In a thread."""
-    capacity = None
-    if start is not None:
-        capacity = start.capacity or capacity_of(log_dir, start.log_offset)
-    return Tree((), 0) if process is None else tree_of(process, gpus), capacity
+    async def _capacity(self, name: str, start: Start) -> EngineCapacity | None:
+        generation, known = self._read.get(name, (-1, None))
+        if start.capacity is not None or generation == start.generation:
+            return start.capacity or known
+        found = await asyncio.to_thread(capacity_of, self._launcher.log_dir(name), start.log_offset)
+        if start.over:
+            self._read[name] = start.generation, found
+        return found
 
 
 def past_exits(events: Iterable[Event], record: WorkerRecord) -> tuple[PastExit, ...]:

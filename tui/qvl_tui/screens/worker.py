@@ -3,14 +3,13 @@
 What the daemon tells by itself is shown as it comes; the rest is asked for now and then while somebody looks.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 
 from qvl.model.status import WorkerStatus
-from qvl.model.worker import Phase
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from qvl_tui.inquiry import OLDER, Inquiry
+from qvl_tui.inquiry import Inquiry, Question
 from qvl_tui.keys import Where, bindings
 from qvl_tui.logtail import LogTail
 from qvl_tui.paint import UNSAFE, Line, Tone
@@ -18,18 +17,11 @@ from qvl_tui.screens.frame import Context, Frame
 from qvl_tui.session import Session
 from qvl_tui.store import LinkPhase, Topic
 from qvl_tui.widgets.canvas import Canvas
-from qvl_tui.widgets.worker_args import arguments_section, command
-from qvl_tui.widgets.worker_capacity import capacity_section
-from qvl_tui.widgets.worker_exits import exits_section
+from qvl_tui.widgets.worker_args import command
 from qvl_tui.widgets.worker_head import banner_line, head_lines
-from qvl_tui.widgets.worker_log import log_section
-from qvl_tui.widgets.worker_section import Column, Section, column, layout, plain
-from qvl_tui.widgets.worker_start import start_section
-from qvl_tui.widgets.worker_tree import tree_section
+from qvl_tui.widgets.worker_page import View, column_width, page
+from qvl_tui.widgets.worker_section import Column, Section, column, plain
 
-LOG_ROWS = 10
-"""Lines of the log where it stands below everything else."""
-LEAST_LOG = 4
 SHORT = 32
 """Rows below which no line is left free."""
 _COLUMNS = ("left", "middle", "right")
@@ -86,8 +78,8 @@ class WorkerScreen(Frame):
         if question := self.asked.about_arguments(worker, supervisor.config.applied):
             self.run_worker(self._answered(question), name="arguments")
 
-    async def _answered(self, question: Awaitable[None]) -> None:
-        await question
+    async def _answered(self, question: Question) -> None:
+        await question()
         self._figures()
 
     def _figures(self) -> None:
@@ -108,56 +100,33 @@ class WorkerScreen(Frame):
             self._nobody()
             return
         self._ask(worker)
-        now = self.store.now(self.context.clock())
-        self._head(head_lines(worker, self.store, now, width))
-        shares = layout(width, troubled=worker.phase in (Phase.FAILED, Phase.BACKOFF))
-        each = width // len(shares)
+        self._head(head_lines(worker, self.store, self.store.now(self.context.clock()), width))
         # Less the bars, the head, and a free line above and below it.
         room = height - 3 - len(self.canvas("head").lines) - (0 if height < SHORT else 2)
-        self.sections, self.columns = {}, {}
+        parts = page(self._view(worker), width, room)
+        self.sections = {section.id: section for part in parts for section in part}
+        self.columns = {}
         for place, name in enumerate(_COLUMNS):
             canvas = self.canvas(name)
-            canvas.display = place < len(shares)
-            if place < len(shares):
-                self._fill(canvas, name, shares[place], worker, each - 2, room, alone=len(shares) == 1)
+            canvas.display = place < len(parts)
+            if place < len(parts):
+                self.columns[name] = column(parts[place], column_width(width, len(parts)), self.chosen)
+                canvas.show(self.columns[name].lines)
 
-    def _fill(
-        self,
-        canvas: Canvas,
-        name: str,
-        ids: tuple[str, ...],
-        worker: WorkerStatus,
-        width: int,
-        room: int,
-        *,
-        alone: bool,
-    ) -> None:
-        made = [self._section(each, worker, width) for each in ids if each != "log"]
-        if "log" in ids:
-            used = sum(len(section.lines) + 2 for section in made) + 1
-            rows = LOG_ROWS if alone else max(LEAST_LOG, room - used)
-            made.append(log_section(self.tail.look(), self.tail.told, width, rows))
-        self.sections |= {section.id: section for section in made}
-        self.columns[name] = column(made, width, self.chosen)
-        canvas.show(self.columns[name].lines)
-
-    def _section(self, id: str, worker: WorkerStatus, width: int) -> Section:
-        detail, mono = self.asked.detail.answer, self.context.clock()
-        now = self.store.now(mono)
-        unknown = self.asked.detail.told or "asking the daemon …"
-        match id:
-            case "start":
-                later = 0.0 if self.asked.detail.at is None else max(0.0, mono - self.asked.detail.at)
-                return start_section(worker, detail.start if detail else None, later, width)
-            case "capacity":
-                unknown = "not told" if self.asked.detail.told == OLDER else unknown
-                return capacity_section(worker, detail, self.store.shown.gpus, width, unknown)
-            case "processes":
-                return tree_section(worker, detail, self.asked.shares, width, unknown)
-            case "exits":
-                return exits_section(worker, detail, now, width)
-            case _:
-                return arguments_section(worker, self.asked, width, everything=self.everything)
+    def _view(self, worker: WorkerStatus) -> View:
+        mono, told_at = self.context.clock(), self.asked.detail.at
+        # What a daemon told that is gone stands still: nobody knows whether it went on.
+        heard = mono if self.store.live else self.store.heard_at or mono
+        return View(
+            worker=worker,
+            asked=self.asked,
+            gpus=self.store.shown.gpus,
+            now=self.store.now(mono),
+            later=0.0 if told_at is None else max(0.0, heard - told_at),
+            log=self.tail.look(),
+            log_told=self.tail.told,
+            everything=self.everything,
+        )
 
     def _head(self, lines: tuple[Line, ...]) -> None:
         head = self.canvas("head")

@@ -1,5 +1,6 @@
 """The parts of which a worker's screen is made, and how they share it. Pure: knows no widget."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from qvl_tui.paint import BLANK, Line, Tone, clip, cut, left, length, wrap
@@ -34,7 +35,7 @@ def layout(width: int, *, troubled: bool) -> tuple[tuple[str, ...], ...]:
     return ((*first, "processes", "arguments", "log"),)
 
 
-def column(sections: list[Section], width: int, focus: str | None) -> Column:
+def column(sections: Iterable[Section], width: int, focus: str | None) -> Column:
     lines: list[Line] = []
     places: dict[str, int] = {}
     for section in sections:

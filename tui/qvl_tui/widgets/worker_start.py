@@ -3,6 +3,7 @@
 Bars have one scale, so that they show which step is long; what goes beyond the remembered time is drawn otherwise.
 """
 
+from msgspec.structs import replace
 from qvl.model.detail import StartDetail, StepState, StepTime
 from qvl.model.status import WorkerStatus
 
@@ -56,8 +57,6 @@ def is_slow(seconds: float | None, expected: float | None) -> bool:
 
 def _moved(start: StartDetail, later: float) -> StartDetail:
     """A start under way as it is `later` seconds after it was told."""
-    from msgspec.structs import replace
-
     steps = tuple(
         replace(step, seconds=step.seconds + later)
         if step.state is StepState.NOW and step.seconds is not None
