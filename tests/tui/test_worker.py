@@ -440,4 +440,4 @@ async def test_a_question_that_fails_leaves_what_was_known_and_says_so() -> None
         await beat(t, 5.0)
         assert len(link.detail_asked) == 2
         assert "├─ sglang::scheduler_TP0" in t.text
-        assert "tells no more of a worker" in t.row(" processes ─")
+        assert "this daemon is older" in t.row(" processes ─")

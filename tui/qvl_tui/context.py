@@ -27,7 +27,7 @@ class Context:
         self.worker: str | None = None
         """The worker in focus, by name: rows may come and go around it."""
         self._met: tuple[Session, str | None] | None = None
-        """Whoever was in focus and was there."""
+        """Whoever came into focus and was there."""
 
     @property
     def store(self) -> Store:
@@ -64,6 +64,7 @@ class Context:
 
     def focus(self, session: Session, worker: str | None) -> None:
         self.session, self.worker = session, worker
+        self._met = session, worker
 
     def places(self) -> list[tuple[Session, str]]:
         """Every worker of every host, in the order of the fleet's rows."""
