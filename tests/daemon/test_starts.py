@@ -1,4 +1,4 @@
-"""What a start said of its engine's capacity is found in the log, wherever it lies, and no more is read than need be."""
+"""What a start said of its capacity is found in the log, wherever it lies, and no more is read than need be."""
 
 from pathlib import Path
 
