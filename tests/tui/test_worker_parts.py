@@ -260,8 +260,15 @@ def test_exits_say_how_when_and_for_how_long() -> None:
 
 def test_long_evidence_is_told_in_few_lines_and_of_older_ends_in_one() -> None:
     end = PastExit(NOW, Cause.HANG, evidence="word " * 200, hint="hint " * 200)
-    told_ = lines(exits_section(worker(), detail(worker(), exits=(end, end)), NOW, 60))
+    other = replace(end, evidence="other " * 200, hint="also " * 200)
+    told_ = lines(exits_section(worker(), detail(worker(), exits=(end, other)), NOW, 60))
     assert len(told_) == 1 + 3 + 3 + 1 + 1 + 1
+
+
+def test_what_ends_have_in_common_is_told_once() -> None:
+    end = PastExit(NOW, Cause.HANG, evidence="silent", hint="look at it")
+    told_ = lines(exits_section(worker(), detail(worker(), exits=(end, end, end)), NOW, 60))
+    assert len(told_) == 3 + 1 + 1
 
 
 def test_without_a_detail_the_last_exit_is_known() -> None:

@@ -19,8 +19,10 @@ def exits_section(worker: WorkerStatus, detail: WorkerDetail | None, now: dateti
     if not exits:
         return Section("exits", "last exits", tuple(said("none is remembered", width, Tone.FAINT)))
     lines: list[Line] = []
-    for place, end in enumerate(exits):
-        lines += _exit(end, now, width, newest=place == 0)
+    newer: PastExit | None = None
+    for end in exits:
+        lines += _exit(end, now, width, newer)
+        newer = end
     unasked = sum(end.cause is not Cause.REQUESTED for end in exits)
     return Section("exits", "last exits", tuple(lines), f"{unasked} of {len(exits)} unasked" if unasked else "")
 
@@ -30,7 +32,8 @@ def _known(worker: WorkerStatus) -> tuple[PastExit, ...]:
     return (PastExit(last.at, last.cause, last.code, last.signal, last.evidence, last.hint),) if last else ()
 
 
-def _exit(end: PastExit, now: datetime | None, width: int, *, newest: bool) -> list[Line]:
+def _exit(end: PastExit, now: datetime | None, width: int, newer: PastExit | None) -> list[Line]:
+    """What the next newer one said already is left out."""
     asked = end.cause is Cause.REQUESTED
     how = f"signal {end.signal}" if end.signal is not None else f"exit {end.code}" if end.code is not None else ""
     lived = "" if end.lived_s is None else f"lived {duration(end.lived_s)}"
@@ -48,11 +51,11 @@ def _exit(end: PastExit, now: datetime | None, width: int, *, newest: bool) -> l
             width,
         )
     ]
-    room = max(width - 4, 8)
-    if end.evidence:
-        lines += [((f"   {part}", Tone.TEXT),) for part in _shortened(end.evidence, room, _EVIDENCE if newest else 1)]
-    if end.hint:
-        parts = _shortened(end.hint, room - 2, _EVIDENCE if newest else 1)
+    room, most = max(width - 4, 8), _EVIDENCE if newer is None else 1
+    if end.evidence and (newer is None or end.evidence != newer.evidence):
+        lines += [((f"   {part}", Tone.TEXT),) for part in _shortened(end.evidence, room, most)]
+    if end.hint and (newer is None or end.hint != newer.hint):
+        parts = _shortened(end.hint, room - 2, most)
         lines += [(("   → " if n == 0 else "     ", Tone.ACCENT), (part, Tone.ACCENT)) for n, part in enumerate(parts)]
     return lines
 
