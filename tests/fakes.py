@@ -26,6 +26,15 @@ from qvl.model.api import (
     ResolvedValue,
     VersionInfo,
 )
+from qvl.model.detail import (
+    EngineCapacity,
+    PastExit,
+    ProcessInfo,
+    StartDetail,
+    StepState,
+    StepTime,
+    WorkerDetail,
+)
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame, Severity
 from qvl.model.gpu import GpuHolder, GpuSample
@@ -180,6 +189,20 @@ class FakeControl:
             pool=pool or "qwen3-vl",
             place=(ArgOrigin("gpus", [0], f"pool {pool or 'qwen3-vl'}"),),
             workers=("qwen3-vl-0",) if name == "standard" else (),
+        )
+
+    async def detail(self, worker: str) -> WorkerDetail:
+        self._known(worker, [found.name for found in self.state.workers], "worker")
+        step = StepTime("weights", StepState.NOW, 3.5, 2.5)
+        return WorkerDetail(
+            worker=self.worker(worker),
+            start=StartDetail(START, "standard", (step,), fraction=0.4, seconds=12.5, expected_s=30.0),
+            capacity=EngineCapacity(weights=17 * GIB, kv_tokens=356176, context_length=32768, max_running=4096),
+            processes=(
+                ProcessInfo(100, 99, "sglang::scheduler_TP0", "S", 4 * GIB, 12.5, 80, 70 * GIB, (0,), root=True),
+            ),
+            processes_left_out=0,
+            exits=(PastExit(START, Cause.KILLED, None, 9, "killed by signal 9", None, True, 640.0, "standard"),),
         )
 
     async def resolved(self, worker: str) -> Resolved:

@@ -52,6 +52,7 @@ def test_typed_calls(tmp_path: Path) -> None:
         assert await client.profile("eagle3") == await control.profile("eagle3", None)
         assert await client.profile("eagle3", "chat") == await control.profile("eagle3", "chat")
         assert await client.resolved("chat-0") == await control.resolved("chat-0")
+        assert await client.worker("chat-0") == await control.detail("chat-0")
         assert await client.version() == await control.version()
         assert (await client.whoami()).role == "operator"
         assert await client.plan() == await control.plan(None)

@@ -28,6 +28,15 @@ def test_it_starts_with_progress_and_answers_text_and_an_image(daemon: Daemon) -
     with_image = complete(daemon, image=True)
     assert with_image["usage"]["prompt_tokens"] > complete(daemon)["usage"]["prompt_tokens"]
     daemon.until(lambda w: w["metrics"]["tokens_per_s"] is not None, "figures of the engine")
+    told = json.loads(daemon.client.raw(f"/v1/workers/{daemon.worker()['name']}"))
+    capacity = told["capacity"]
+    said = "".join(log.read_text() for log in daemon.logs.rglob("*.log"))
+    assert f"max_total_num_tokens={capacity['kv_tokens']}, " in said
+    assert f"max_running_requests={capacity['max_running']}, context_len={capacity['context_length']}, " in said
+    assert capacity["free"] > 1 << 30
+    assert told["start"]["ready"]
+    names = [process["name"] for process in told["processes"]]
+    assert {"sglang::scheduler", "sglang::detokenizer"} <= set(names)
 
 
 def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
@@ -47,6 +56,7 @@ def test_it_wants_the_key_and_nobody_else_sees_it(daemon: Daemon) -> None:
     assert KEY not in json.dumps(daemon.status)
     resolved = daemon.client.resolved(daemon.worker()["name"])
     assert KEY not in json.dumps(resolved)
+    assert KEY.encode() not in daemon.client.raw(f"/v1/workers/{daemon.worker()['name']}")
     assert "api-key" in resolved["hidden"]
     values = {value["key"]: value for value in resolved["values"]}
     assert (values["attention-backend"]["given"], values["attention-backend"]["differs"]) == ("torch_native", False)

@@ -4,7 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.api import (
+    Accepted,
+    ArgOrigin,
+    History,
+    ProfileDetail,
+    ProfileInfo,
+    Resolved,
+    ResolvedValue,
+    WhoAmI,
+)
+from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame, Severity, Snapshot
 from qvl.model.gpu import GpuHolder, GpuSample
@@ -183,6 +193,12 @@ class FakeLink:
         self.resumed: list[int] = []
         self.log_asked: list[int | None] = []
         self.refusal: QvlError | None = None
+        self.details: dict[str, WorkerDetail] = {}
+        """By worker; one without is what an older daemon doesn't tell."""
+        self.detail_asked: list[str] = []
+        self.resolved_asked: list[str] = []
+        self.unresolved: QvlError | None = None
+        """Why the engine doesn't tell what it made of its arguments."""
         self.seq = 10
         self.readers = 0
         self.tell(*frames)
@@ -236,6 +252,56 @@ class FakeLink:
             ProfileInfo("standard", "sglang", "Qwen/Qwen3-VL-8B-Instruct", None, ("qwen3-vl",)),
             ProfileInfo("eagle3", "sglang", "Qwen/Qwen3-VL-8B-Instruct", "standard", ()),
             ProfileInfo("big", "sglang", "Qwen/Qwen3-VL-32B-Instruct", None, ()),
+        )
+
+    async def worker(self, name: str) -> WorkerDetail:
+        self._reach()
+        self.detail_asked.append(name)
+        if name not in self.details:
+            raise QvlError(ErrorCode.NOT_FOUND, f"there is no GET /v1/workers/{name}")
+        return self.details[name]
+
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        self._reach()
+        return ProfileDetail(
+            name=name,
+            engine="sglang",
+            model="Qwen/Qwen3-VL-8B-Instruct",
+            args=(
+                ArgOrigin("model-path", "Qwen/Qwen3-VL-8B-Instruct", f"profile {name}"),
+                ArgOrigin("context-length", "32k", f"profile {name}"),
+                ArgOrigin("mem-fraction-static", 0.85, f"profile {name}"),
+                ArgOrigin("port", 8000, f"pool {pool}"),
+                ArgOrigin("enable-metrics", True, "qvl"),
+            ),
+            env=(ArgOrigin("HF_HOME", "/opt/nvme/hf", "engine sglang"),),
+            raw_args=(),
+            command=("python", "-m", "sglang.launch_server", "--context-length", "32k"),
+            pool=pool,
+        )
+
+    async def resolved(self, worker: str) -> Resolved:
+        self._reach()
+        self.resolved_asked.append(worker)
+        if self.unresolved is not None:
+            raise self.unresolved
+        return Resolved(
+            worker=worker,
+            pool="qwen3-vl",
+            profile="standard",
+            engine="sglang",
+            version="0.5.18",
+            values=(
+                ResolvedValue("context-length", 32000, (), "32k", differs=True, common=True),
+                ResolvedValue("mem-fraction-static", 0.85, (), 0.85, common=True),
+                ResolvedValue("attention-backend", "fa3", common=True),
+                ResolvedValue("cuda-graph-bs", [1, 2, 4, *range(8, 257, 8)], common=True),
+                ResolvedValue("quantization", None, common=True),
+                ResolvedValue("enable-metrics", True),
+                ResolvedValue("port", 8000),
+                ResolvedValue("log-level", "info"),
+            ),
+            hidden=("api-key",),
         )
 
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:

@@ -1,10 +1,11 @@
 """Six screens behind six digits, one way back, and one worker in focus on all of them."""
 
 import pytest
+from qvl.model.event import Change
 from qvl_tui.keys import SCREENS, Where
 from qvl_tui.screens.frame import Frame
 
-from tests.tui.fleet import FakeLink, snapshot, troubled, worker
+from tests.tui.fleet import NOW, FakeLink, snapshot, troubled, worker
 from tests.tui.support import Terminal, screen_test, terminal
 
 
@@ -78,3 +79,15 @@ async def test_the_endpoint_is_copied_through_the_terminal() -> None:
         await t.press("y")
         assert t.app.clipboard == "http://127.0.0.1:8000"
         assert "copied http://127.0.0.1:8000" in t.text
+
+
+@screen_test
+async def test_a_worker_that_goes_while_its_screen_shows_stays_in_focus_until_one_is_chosen() -> None:
+    async with terminal(FakeLink(snapshot(worker("w-0"), worker("w-1")))) as t:
+        await t.press("j", "2")
+        t.link.tell(Change(NOW, removed=("w-1",)))
+        await t.settle()
+        assert t.app.context.worker == "w-1"
+        await t.press("escape")
+        assert t.app.context.worker == "w-0"
+        assert "› w-0" in t.text

@@ -26,6 +26,8 @@ class Context:
         """The one in focus."""
         self.worker: str | None = None
         """The worker in focus, by name: rows may come and go around it."""
+        self._met: tuple[Session, str | None] | None = None
+        """Whoever came into focus and was there."""
 
     @property
     def store(self) -> Store:
@@ -62,19 +64,22 @@ class Context:
 
     def focus(self, session: Session, worker: str | None) -> None:
         self.session, self.worker = session, worker
+        self._met = session, worker
 
     def places(self) -> list[tuple[Session, str]]:
         """Every worker of every host, in the order of the fleet's rows."""
         return [(session, worker.name) for session in self.sessions for worker in session.store.rows()]
 
     def settle(self) -> None:
-        """Where nothing is in focus yet, the first worker is; where it has gone, the first of its host."""
+        """Where nothing is in focus yet, the first worker is. One that has gone stays in focus: a screen about it says
+        so, and its keys must not act on another one all at once."""
+        if self.status is None and self._met != (self.session, self.worker):
+            places = self.places()
+            own = [place for place in places if place[0] is self.session]
+            if own or places:
+                self.focus(*(own or places)[0])
         if self.status is not None:
-            return
-        places = self.places()
-        own = [place for place in places if place[0] is self.session]
-        if own or places:
-            self.focus(*(own or places)[0])
+            self._met = self.session, self.worker
 
     def step(self, by: int) -> None:
         """Move the focus to a worker further down (or up), stopping at the ends."""

@@ -22,6 +22,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def age(seconds: float) -> str:
+    """One unit, so that what is old doesn't move at every look: `41 s`, `3 m`, `2 h`, `3 d`."""
+    return " ".join(duration(seconds).split()[:2])
+
+
 def latency(seconds: float | None) -> str:
     """`84 ms`, `1.2 s`, `12 s`"""
     if seconds is None:

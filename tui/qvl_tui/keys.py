@@ -56,7 +56,24 @@ _FLEET = (
     Key("fleet.newer", "pagedown", "PgDn", "events(1)", "", "newer events", Where.FLEET),
     Key("fleet.copy", "y", "y", "copy", "", "copy its endpoint", Where.FLEET),
 )
-_WORKER: tuple[Key, ...] = ()
+_WORKER = (
+    Key("worker.log", "l,enter", "l", "go('logs')", "log", "its live log", Where.WORKER),
+    Key("worker.start", "s", "s", "act('start')", "start", "start it", Where.WORKER, acts=True),
+    Key("worker.stop", "S", "S", "act('stop')", "stop", "stop it; asks first", Where.WORKER, acts=True),
+    Key("worker.restart", "r", "r", "act('restart')", "restart", "restart it; asks first", Where.WORKER, acts=True),
+    Key("worker.switch", "p", "p", "go('switch')", "profile", "profiles of its pool", Where.WORKER),
+    Key("worker.section", "tab", "Tab", "section(1)", "section", "next section", Where.WORKER),
+    Key("worker.back", "shift+tab", "⇧Tab", "section(-1)", "", "section before", Where.WORKER),
+    Key("worker.expand", "e", "e", "expand", "all args", "all arguments, or few", Where.WORKER),
+    Key("worker.ask", "a", "a", "ask", "", "ask for its arguments again", Where.WORKER),
+    Key("worker.copy", "y", "y", "copy", "copy", "copy endpoint or section", Where.WORKER),
+    Key("worker.down", "down,j", "↓ j", "scroll(1)", "", "a line down", Where.WORKER),
+    Key("worker.up", "up,k", "↑ k", "scroll(-1)", "", "a line up", Where.WORKER),
+    Key("worker.page_down", "pagedown,ctrl+d,space", "PgDn", "page(1)", "", "a page down", Where.WORKER),
+    Key("worker.page_up", "pageup,ctrl+u", "PgUp", "page(-1)", "", "a page up", Where.WORKER),
+    Key("worker.first", "g,home", "g", "edge(-1)", "", "to the top", Where.WORKER),
+    Key("worker.last", "G,end", "G", "edge(1)", "", "to the end", Where.WORKER),
+)
 _LOG = (
     Key("log.follow", "f,G,end", "f", "follow", "follow", "to the end, and follow", Where.LOG),
     Key("log.pause", "space", "Space", "pause", "pause", "hold still, or follow", Where.LOG),

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
+from qvl.model.detail import WorkerDetail
 from qvl.model.error import QvlError
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -47,7 +48,19 @@ class Link(Protocol):
         """As much of the past as charts show."""
         ...
 
+    async def worker(self, name: str) -> WorkerDetail:
+        """What is known of it beside its status; NOT_FOUND also from a daemon that tells no such thing."""
+        ...
+
     async def profiles(self) -> tuple[ProfileInfo, ...]: ...
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        """As `pool` would run it."""
+        ...
+
+    async def resolved(self, worker: str) -> Resolved:
+        """The engine is asked now, which may take 5 s."""
+        ...
+
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted: ...
     async def plan_switch(self, pool: str, profile: str) -> Plan: ...
     async def switch(self, pool: str, profile: str | None) -> Accepted:

@@ -90,7 +90,8 @@ def why(worker: WorkerStatus, now: datetime | None) -> str:
             return worker.reason or ""
         case Phase.RUNNING:
             if worker.drift:
-                return f"{count(len(worker.drift), 'setting')} differ until its next restart"
+                differ = "differs" if len(worker.drift) == 1 else "differ"
+                return f"{count(len(worker.drift), 'setting')} {differ} until its next restart"
             return worker.reason or ""
 
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from qvl.client.aio import Client, Way
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
+from qvl.model.detail import WorkerDetail
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
 
@@ -38,6 +39,15 @@ class SocketLink:
 
     async def history(self) -> History:
         return await self._client.history(KEPT_SAMPLES)
+
+    async def worker(self, name: str) -> WorkerDetail:
+        return await self._client.worker(name)
+
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        return await self._client.profile(name, pool)
+
+    async def resolved(self, worker: str) -> Resolved:
+        return await self._client.resolved(worker)
 
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._client.profiles()

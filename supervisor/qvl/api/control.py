@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
+from qvl.model.detail import WorkerDetail
 from qvl.model.event import Event, Frame
 from qvl.model.plan import Plan
 from qvl.model.status import Status
@@ -82,6 +83,10 @@ class Control(Protocol):
 
     async def profile(self, name: str, pool: str | None) -> ProfileDetail:
         """As it would run in `pool`; None: in the first that runs it, if any does."""
+        ...
+
+    async def detail(self, worker: str) -> WorkerDetail:
+        """Looks at its processes and its log."""
         ...
 
     async def resolved(self, worker: str) -> Resolved:

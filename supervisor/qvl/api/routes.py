@@ -23,6 +23,7 @@ from qvl.model.api import (
     VersionInfo,
     WhoAmI,
 )
+from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -112,6 +113,10 @@ async def profile(call: Call, name: str, query: ProfileQuery) -> ProfileDetail:
     return await call.control.profile(name, query.pool)
 
 
+async def worker_detail(call: Call, name: str) -> WorkerDetail:
+    return await call.control.detail(name)
+
+
 async def resolved(call: Call, name: str) -> Resolved:
     return await call.control.resolved(name)
 
@@ -152,6 +157,12 @@ OPERATIONS = (
     operation("DELETE", "/v1/pools/{name}/switch", switch_back, "go back to the file's profile", act=True),
     operation("POST", "/v1/plans", plan, "what the live file, or another one, would change", act=True),
     operation("POST", "/v1/plans/{id}/apply", apply_plan, "apply a plan", act=True),
+    operation(
+        "GET",
+        "/v1/workers/{name}",
+        worker_detail,
+        "a worker's start, capacity, processes and last ends, beside its status",
+    ),
     operation(
         "GET",
         "/v1/workers/{name}/log",

@@ -24,6 +24,7 @@ from qvl.model.api import (
     VersionInfo,
     WhoAmI,
 )
+from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame
 from qvl.model.plan import Plan
@@ -85,6 +86,10 @@ class Client:
         """As it would run in `pool`."""
         query = "" if pool is None else f"?pool={quoted(pool)}"
         return await self._get(f"/v1/profiles/{quoted(name)}{query}", ProfileDetail)
+
+    async def worker(self, name: str) -> WorkerDetail:
+        """Its start, capacity, processes and last ends; it is looked at now."""
+        return await self._get(f"/v1/workers/{quoted(name)}", WorkerDetail)
 
     async def resolved(self, worker: str) -> Resolved:
         """What its engine made of its arguments; it is asked now, and may take 5 s."""

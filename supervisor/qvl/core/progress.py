@@ -18,7 +18,7 @@ TYPICAL: dict[str, float] = {
 """Seconds of SGLang 0.5.17 with an 8B model on an H100, for the shares of a start that was never seen before; no ETA is
 made of these."""
 
-_BARS = ("weights", "graphs")
+BARS = ("weights", "graphs")
 """Steps whose fractions are a progress bar's, so that they say more than the time of another start does."""
 
 _ALMOST = 0.95
@@ -67,7 +67,7 @@ def estimate(start: StartTrack, remembered: Mapping[str, float] | None, now: flo
     at = STEPS.index(start.step)
     share, left = min(elapsed / current, _ALMOST) if current > 0 else 0.0, max(0.0, current - elapsed)
     if start.fraction is not None:
-        if start.step in _BARS and start.fraction >= 0.01:
+        if start.step in BARS and start.fraction >= 0.01:
             share, left = start.fraction, elapsed * (1 / start.fraction - 1)
         else:
             share = max(share, start.fraction)

@@ -25,7 +25,6 @@ from qvl.core.inputs import (
     Terminate,
 )
 from qvl.core.landmarks import STEPS, Sighting
-from qvl.core.progress import advance, estimate, finish, track
 from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gate import wait_until_free
 from qvl.daemon.gateways import Gateways
@@ -33,6 +32,7 @@ from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, no_start, read_secrets
 from qvl.daemon.lifeline import Lifeline
 from qvl.daemon.prober import Prober
+from qvl.daemon.starts import Starts, capacity_of
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.tailer import Pulse, follow_start
 from qvl.daemon.worker import NO_METRICS, Worker
@@ -55,7 +55,7 @@ DRAIN_MUTE = 3
 
 
 class WorkerAttendant:
-    """Implements `Attendant`. `remembered` holds the seconds of each step of the last good start, by profile."""
+    """Implements `Attendant`."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class WorkerAttendant:
         self._gateways = gateways
         self._group = group
         self.lifeline = Lifeline(supervisor, launcher, gpus)
-        self.remembered: dict[str, dict[str, float]] = supervisor.store.load_startups()
+        self.starts = Starts(supervisor.store)
 
     # ---- effects
 
@@ -128,6 +128,7 @@ class WorkerAttendant:
         if isinstance(outcome, Exit):
             self._supervisor.post(worker.name, Ended(generation, outcome))
         else:
+            self.starts.begin(worker, spec, generation, outcome)
             self._supervisor.post(worker.name, Spawned(generation, outcome, spec.launch, spec.profile))
 
     def _taken_ports(self) -> set[int]:
@@ -164,18 +165,20 @@ class WorkerAttendant:
 
     def attend(self, worker: Worker) -> None:
         record, group = worker.record, self._group
+        if not worker.start_known:
+            worker.start_known = True
+            self.starts.adopt(worker)
         if record.process is not None:
             worker.run_once(group, "link", lambda: self.lifeline.follow(worker, record))
         if record.phase is Phase.STARTING and record.process is not None:
-            began = record.process.started_mono
-            if worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation)):
-                worker.start = track(began)
-                worker.run_once(group, "tail", lambda: self._tail(worker, record))
+            worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation))
+            worker.run_once(group, "tail", lambda: self._tail(worker, record))
         else:
             worker.cancel("ready", "tail")
         if record.phase is Phase.RUNNING:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
-                self._remember_start(worker)
+                self.starts.ready(worker)
+                worker.run_once(group, "capacity", lambda: self._read_capacity(worker, record))
                 self._launcher.remove_secrets(worker.name)
                 self.look_for_drift(worker)
             if worker.spec.is_gateway:
@@ -190,7 +193,8 @@ class WorkerAttendant:
 
     def ended(self, worker: Worker, old: WorkerRecord) -> None:
         """A process is over: what was its is put away."""
-        worker.metrics, worker.window, worker.start, worker.drift = NO_METRICS, [], None, ()
+        worker.metrics, worker.window, worker.drift = NO_METRICS, [], ()
+        self.starts.ended(worker)
         self._launcher.remove_secrets(worker.name)
 
     def respecified(self, worker: Worker) -> None:
@@ -210,9 +214,9 @@ class WorkerAttendant:
     def _said_ready(worker: Worker) -> bool | None:
         """Whether its log says that it is ready; None where it has said nothing of its start at all."""
         start = worker.start
-        if start is None or start.step == STEPS[0]:
+        if start is None or start.track.step == STEPS[0]:
             return None
-        return start.step == STEPS[-1] and start.fraction == 1.0
+        return start.track.step == STEPS[-1] and start.track.fraction == 1.0
 
     async def _cards_busy(self, worker: Worker) -> bool:
         cards = self._cards(worker.spec.launch)
@@ -225,25 +229,17 @@ class WorkerAttendant:
         log_dir = self._launcher.log_dir(worker.name)
 
         def seen(sighting: Sighting | None) -> None:
-            if worker.start is None:
-                return
-            now = time.monotonic()
-            if sighting is not None:
-                worker.start = advance(worker.start, sighting, now)
-            worker.start, progress = estimate(worker.start, self.remembered.get(worker.spec.profile), now)
-            self._supervisor.post(worker.name, Progressed(record.generation, progress))
+            if (progress := self.starts.see(worker, sighting)) is not None:
+                self._supervisor.post(worker.name, Progressed(record.generation, progress))
 
         with contextlib.suppress(OSError):  # the log is gone or unreadable: a start can do without its progress
             await follow_start(log_dir, record.process.log_offset, seen)
 
-    def _remember_start(self, worker: Worker) -> None:
-        if worker.start is None:
+    async def _read_capacity(self, worker: Worker, record: WorkerRecord) -> None:
+        if record.process is None or worker.start is None or worker.start.capacity is not None:
             return
-        took = finish(worker.start, time.monotonic())
-        worker.start = None
-        if self.remembered.get(worker.spec.profile) != took:
-            self.remembered[worker.spec.profile] = took
-            self._supervisor.store.save_startups(self.remembered)
+        log_dir, offset = self._launcher.log_dir(worker.name), record.process.log_offset
+        self.starts.told(worker, record.generation, await asyncio.to_thread(capacity_of, log_dir, offset))
 
     async def _watch(self, worker: Worker, generation: int) -> None:
         surface, key = self.surface(worker)

@@ -14,6 +14,7 @@ from qvl.core.inputs import Input, RestartAsked, StartAsked, StopAsked
 from qvl.daemon import report
 from qvl.daemon.changes import Changes, summary
 from qvl.daemon.configuration import Configuration
+from qvl.daemon.details import Details
 from qvl.daemon.gateway_status import gateway_status
 from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
@@ -25,6 +26,7 @@ from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.switching import Switching
 from qvl.daemon.worker import Worker
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
+from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame
 from qvl.model.plan import Plan
@@ -64,6 +66,7 @@ class DaemonControl:
         self._history = history
         self._resolver = resolver
         self._profiles = Profiles(supervisor, configuration, launcher, gpus)
+        self._details = Details(launcher, gpus, journal)
         self._gateways = gateways
         self._spawn = spawn
         self._restart = restart
@@ -97,6 +100,10 @@ class DaemonControl:
 
     async def profile(self, name: str, pool: str | None) -> ProfileDetail:
         return await self._profiles.detail(name, pool)
+
+    async def detail(self, worker: str) -> WorkerDetail:
+        self._known(worker, self._supervisor.workers, "worker")
+        return await self._details.ask(self._supervisor.workers[worker])
 
     async def resolved(self, worker: str) -> Resolved:
         self._known(worker, self._supervisor.workers, "worker")

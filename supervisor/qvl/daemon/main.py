@@ -178,7 +178,7 @@ class Daemon:
             ConfigState(self._paths.state_dir),
             supervisor,
             journal,
-            planner=Planner(supervisor, live, lambda: gpus.inventory, lambda: attendant.remembered),
+            planner=Planner(supervisor, live, lambda: gpus.inventory, lambda: attendant.starts.remembered),
             changes=changes,
             tell=tell,
             cache=cache,

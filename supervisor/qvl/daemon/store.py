@@ -1,7 +1,7 @@
 """The state directory: one bundle per worker, and what outlives the daemon.
 
     daemon.lock            held by the one daemon of this directory; holds its pid
-    workers/NAME/          a worker's bundle, 0700: record.json (ours), shim.json and exit.json (its shim's)
+    workers/NAME/          a worker's bundle, 0700: record.json, start.json (ours), shim.json, exit.json (its shim's)
     pools.json             the operator's will for whole pools, which their later workers inherit
     gpus.json              the cards that were seen last
     quarantine.json        the cards that are set aside, by UUID
@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from qvl.core.starts import Start
 from qvl.host.crashpoint import crash_point
 from qvl.host.files import write_atomically
 from qvl.model.error import ErrorCode, QvlError
@@ -105,6 +106,13 @@ class Store:
         }
         return {name: read for name, read in found.items() if read is not None and read.record.name == name}
 
+    def save_start(self, name: str, start: Start) -> None:
+        """A worker's start under way, or its last one."""
+        self._write(self.directory / "workers" / name / "start.json", msgspec.json.encode(start))
+
+    def load_start(self, name: str) -> Start | None:
+        return self._read(self.directory / "workers" / name / "start.json", Start)
+
     def bundles(self) -> list[str]:
         """The names of all workers that have a bundle, with or without a record."""
         with contextlib.suppress(FileNotFoundError):
@@ -113,7 +121,8 @@ class Store:
 
     def forget(self, name: str) -> None:
         """Remove a worker's bundle. Its logs stay."""
-        self._unwritten.pop(self.directory / "workers" / name / "record.json", None)
+        for file in ("record.json", "start.json"):
+            self._unwritten.pop(self.directory / "workers" / name / file, None)
         crash_point(f"before {name} is forgotten")
         shutil.rmtree(self.directory / "workers" / name, ignore_errors=True)
         crash_point(f"after {name} was forgotten")

@@ -25,7 +25,7 @@ from qvl.daemon.worker import Worker
 from qvl.host.crashpoint import crash_point
 from qvl.model.event import Change, Severity
 from qvl.model.spec import WorkerSpec
-from qvl.model.worker import Cause, Deadline, Phase, Wanted, WorkerRecord
+from qvl.model.worker import Cause, Deadline, Exit, Phase, Wanted, WorkerRecord
 
 log = logging.getLogger(__name__)
 
@@ -298,7 +298,16 @@ class Supervisor:
                 severity=Severity.INFO if end.cause is Cause.REQUESTED else Severity.WARNING,
                 worker=new.name,
                 pool=new.pool,
-                data={"cause": end.cause, "code": end.code, "signal": end.signal, "evidence": end.evidence},
+                data={
+                    "cause": end.cause,
+                    "code": end.code,
+                    "signal": end.signal,
+                    "evidence": end.evidence,
+                    "hint": end.hint,
+                    "was_ready": new.served if old.process is not None else None,
+                    "lived_s": _lived(old, end),
+                    "profile": old.profile or None,
+                },
                 at=at,
             )
         if new.phase is not old.phase:
@@ -324,6 +333,11 @@ class Supervisor:
                 pool=new.pool,
             )
         self.tell(worker)
+
+
+def _lived(old: WorkerRecord, end: Exit) -> float | None:
+    """Seconds from a process's start to its end; None where there was none."""
+    return None if old.process is None else round(max(0.0, end.at - old.process.started_at), 1)
 
 
 def _only_progress(old: WorkerRecord, new: WorkerRecord) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from qvl.core.progress import StartTrack
+from qvl.core.starts import Start
 from qvl.engines.metrics import EngineSample
 from qvl.model.spec import WorkerSpec
 from qvl.model.status import WorkerMetrics
@@ -33,7 +33,10 @@ class Worker:
         self.spec = spec
         self.record = record
         self.tree: Tree | None = None
-        self.start: StartTrack | None = None
+        self.start: Start | None = None
+        """The start under way, or the last one."""
+        self.start_known = False
+        """It was looked for what an earlier daemon has left of it."""
         self.window: list[EngineSample] = []
         """Scrapes of the last minute, oldest first."""
         self.level: dict[int, int] = {}

@@ -14,11 +14,22 @@ DEAD_STATES = "ZXx"
 
 class Process:
     """One line of /proc/PID/stat, as far as it is needed. `start`, since boot, and `ticks`, spent on a processor by it
-    and by those of its children that have ended, are in clock ticks (proc(5))."""
+    and by those of its children that have ended, are in clock ticks (proc(5)); `pages` of memory are resident."""
 
-    __slots__ = ("comm", "group", "pid", "ppid", "start", "state", "ticks")
+    __slots__ = ("comm", "group", "pages", "pid", "ppid", "start", "state", "threads", "ticks")
 
-    def __init__(self, pid: int, ppid: int, group: int, start: int, comm: str, state: str, ticks: int) -> None:
+    def __init__(
+        self,
+        pid: int,
+        ppid: int,
+        group: int,
+        start: int,
+        comm: str,
+        state: str,
+        ticks: int,
+        threads: int,
+        pages: int,
+    ) -> None:
         self.pid = pid
         self.ppid = ppid
         self.group = group
@@ -26,6 +37,8 @@ class Process:
         self.comm = comm
         self.state = state
         self.ticks = ticks
+        self.threads = threads
+        self.pages = pages
 
 
 def read(pid: int) -> Process | None:
@@ -42,8 +55,9 @@ def read(pid: int) -> Process | None:
     head, _, tail = text.rpartition(b")")
     fields = tail.split()
     comm = head.partition(b"(")[2].decode("utf-8", "replace")
-    ticks = sum(map(int, fields[11:15]))
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[19]), comm, fields[0].decode("ascii"), ticks)
+    state, ticks = fields[0].decode("ascii"), sum(map(int, fields[11:15]))
+    parent, group, threads, start, pages = (int(fields[at]) for at in (1, 2, 17, 19, 21))
+    return Process(pid, parent, group, start, comm, state, ticks, threads, pages)
 
 
 def start_time(pid: int) -> int | None:

@@ -24,9 +24,10 @@ class Console:
             raise ValueError(f"Unknown level: {level.upper()!r}")
         self._level = _LEVELS[level.lower()]
 
-    def log(self, message: str, level: str = "info") -> None:
+    def log(self, message: str, level: str = "info", rank: str = "") -> None:
+        """`rank`: `TP0`, say, where a scheduler among several tells it."""
         if _LEVELS[level] >= self._level:
-            self.raw(f"[{_now()}] {message}\n")
+            self.raw(f"[{_now()}{rank and f' {rank}'}] {message}\n")
 
     def output(self, message: str) -> None:
         """A line of a logger that writes to stdout at any level."""

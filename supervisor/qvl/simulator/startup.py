@@ -46,6 +46,8 @@ class _Start:
         self._log = server.console.log
         self._raw = server.console.raw
         self._card = server.card
+        ranks = int(server.settings.number("tp_size", 1))
+        self._ranks = [f"TP{rank}" for rank in range(ranks)] if ranks > 1 else [""]
         self._began = began
         self._failure = FAILURES.get(server.settings.fail or "")
         stalled = "weights" if server.settings.fail == "start-stalled" else None
@@ -58,14 +60,14 @@ class _Start:
         self._log("Using default HuggingFace chat template with detected content format: openai")
         await self._midway("import")
         await self._until(_IMPORTED)
-        self._log("Init torch distributed begin.")
-        self._log("Init torch distributed ends. elapsed=0.02 s, mem usage=0.09 GB")
+        self._log_ranks("Init torch distributed begin.")
+        self._log_ranks("Init torch distributed ends. elapsed=0.02 s, mem usage=0.09 GB")
 
     async def weights(self) -> None:
         card = self._card
         card.survey()
         card.load("context")
-        self._log(f"Load weight begin. avail mem={card.available:.2f} GB")
+        self._log_ranks(f"Load weight begin. avail mem={card.available:.2f} GB")
         begun = time.monotonic()
         if card.available < card.weights + card.draft:
             self._server.ends.fail(FAILURES["out-of-gpu-memory"])
@@ -79,7 +81,7 @@ class _Start:
         if (wrong := self._server.adapters.start()) is not None:
             self._server.ends.fail(adapter_failure(wrong))
         if card.draft:
-            self._log(f"Load weight begin. avail mem={card.available - card.weights:.2f} GB")
+            self._log_ranks(f"Load weight begin. avail mem={card.available - card.weights:.2f} GB")
             self._log_weights("LlamaForCausalLMEagle3", 0.01, card.draft, card.weights)
 
     async def cache(self) -> None:
@@ -91,11 +93,11 @@ class _Start:
         card.load("kv")
         self._server.scheduler.capacity = card.tokens
         await self._until(_CACHE_ALLOCATED)
-        self._log(
+        self._log_ranks(
             f"KV Cache is allocated. dtype: torch.bfloat16, #tokens: {card.tokens}, "
             f"K size: {card.kv / 2:.2f} GB, V size: {card.kv / 2:.2f} GB"
         )
-        self._log(f"Memory pool end. avail mem={self._left():.2f} GB")
+        self._log_ranks(f"Memory pool end. avail mem={self._left():.2f} GB")
 
     async def graphs(self) -> None:
         speculative = self._server.scheduler.speculative
@@ -106,12 +108,12 @@ class _Start:
             await self._midway("graphs")
         else:
             tokens = 4 if speculative else 1
-            self._log(
+            self._log_ranks(
                 f"Capture {what} CUDA graph begin. backend=full, num_tokens_per_req={tokens}, bs={list(sizes)}, "
                 f"avail mem={self._left():.2f} GB"
             )
             await self._capture(sizes, begun)
-            self._log(
+            self._log_ranks(
                 f"Capture {what} CUDA graph end. elapsed={time.monotonic() - begun:.2f} s, "
                 f"mem usage={self._card.graphs:.2f} GB, avail mem={self._left() - self._card.graphs:.2f} GB."
             )
@@ -121,7 +123,8 @@ class _Start:
             f"chunked_prefill_size={self._settings.number('chunked_prefill_size'):.0f}, "
             f"max_prefill_tokens={self._settings.number('max_prefill_tokens', 16384):.0f}, "
             f"max_running_requests={self._server.scheduler.max_running}, "
-            f"context_len={self._server.context_length}, available_gpu_mem={self._left() - self._card.graphs:.2f} GB"
+            f"context_len={self._server.context_length}, available_gpu_mem={self._left() - self._card.graphs:.2f} GB",
+            rank=self._ranks[0],
         )
 
     async def listen(self) -> None:
@@ -165,9 +168,14 @@ class _Start:
 
     def _log_weights(self, kind: str, elapsed: float, size: float, before: float) -> None:
         left = self._card.available - before - size
-        self._log(
+        self._log_ranks(
             f"Load weight end. elapsed={elapsed:.2f} s, type={kind}, avail mem={left:.2f} GB, mem usage={size:.2f} GB."
         )
+
+    def _log_ranks(self, message: str) -> None:
+        """What each scheduler tells, with its rank where there are several."""
+        for rank in self._ranks:
+            self._log(message, rank=rank)
 
     def _left(self) -> float:
         """GiB that are free after weights and KV cache."""

@@ -107,16 +107,17 @@ class FleetScreen(Frame):
             detail.show(detail_lines(self.context.status, self.store, self.store.now(mono), *space))
 
     def _settle(self, places: list[Place]) -> int | None:
-        """The index of the row in focus; where the filter hides it, the first one comes into focus."""
+        """The index of the row in focus; where it isn't there, the first one comes into focus. While another screen is
+        about the one that has gone, that is left to when this one shows again."""
         rows = {(session, worker.name): place for place, (session, worker) in enumerate(places) if worker}
         if not rows:
             return None
         here = self.context.session, self.context.worker or ""
-        if here not in rows:
+        if here not in rows and self.app.screen is self:
             own = [place for place in rows if place[0] is self.context.session]
             here = (own or list(rows))[0]
             self.context.focus(*here)
-        return rows[here]
+        return rows.get(here)
 
     def _nothing(self) -> Line:
         if self.needle:
