@@ -49,6 +49,7 @@ def test_status(served: Served) -> None:
         "/v1/profiles/eagle3",
         "/v1/profiles/eagle3?pool=chat",
         "/v1/workers/chat-0/resolved",
+        "/v1/config",
         "/v1/version",
     ],
 )
