@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+import msgspec
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, WhoAmI
+from qvl.model.config import ConfigView
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame, Severity, Snapshot
 from qvl.model.gpu import GpuHolder, GpuSample
-from qvl.model.plan import Action, KeyChange, Plan, PlanStep
+from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.status import (
     ConfigStatus,
     ExitStatus,
@@ -20,6 +22,8 @@ from qvl.model.status import (
 )
 from qvl.model.worker import Cause, Phase, Progress, Wanted
 from qvl_tui.link import Chunk
+
+from tests.tui.configs import detail, eagle_plan, view
 
 NOW = datetime(2026, 3, 4, 12, 3, 11, tzinfo=UTC)
 GIB = 1024**3
@@ -180,6 +184,12 @@ class FakeLink:
         self.acts: list[tuple[str, str]] = []
         self.switches: list[tuple[str, str | None]] = []
         self.cancelled: list[str] = []
+        self.planned: list[str | None] = []
+        self.applied: list[str] = []
+        self.read = 0
+        """How often the configuration was asked for."""
+        self.configuration: ConfigView | QvlError = view()
+        self.switch_plan = eagle_plan("qwen3-vl-0")
         self.resumed: list[int] = []
         self.log_asked: list[int | None] = []
         self.refusal: QvlError | None = None
@@ -245,14 +255,20 @@ class FakeLink:
             raise self.refusal
         return Accepted(self.seq + 1, f"{verb} of {name} is under way", (name,))
 
-    async def plan_switch(self, pool: str, profile: str) -> Plan:
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
         self._reach()
+        return detail(name, pool)
+
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        self._reach()
+        if self.role == "viewer":
+            raise QvlError(ErrorCode.FORBIDDEN, "the view socket answers reads only")
+        self.planned.append(profile)
         if profile == "standard":
             return Plan("a1", (PlanStep("qwen3-vl-0", Action.KEEP),))
         if profile == "big":
             raise QvlError(ErrorCode.REFUSED, "the model Qwen3-VL-32B-Instruct is not there", "download it first")
-        key = KeyChange("args.speculative-algorithm", None, "EAGLE3")
-        return Plan("a1", (PlanStep("qwen3-vl-0", Action.RESTART, (key,), 31.0),))
+        return self.switch_plan
 
     async def switch(self, pool: str, profile: str | None) -> Accepted:
         self._reach()
@@ -263,6 +279,28 @@ class FakeLink:
         self._reach()
         self.cancelled.append(pool)
         return Accepted(self.seq + 1, f"the change of {pool} goes back", ())
+
+    async def config(self) -> ConfigView:
+        self._reach()
+        self.read += 1
+        if isinstance(self.configuration, QvlError):
+            raise self.configuration
+        return self.configuration
+
+    async def plan(self) -> Plan:
+        self._reach()
+        if isinstance(self.configuration, QvlError):
+            raise self.configuration
+        if self.configuration.plan is None:
+            raise QvlError(ErrorCode.REFUSED, "the file is refused", "mend it, then plan again")
+        return msgspec.structs.replace(self.configuration.plan, id="a2-1")
+
+    async def apply(self, plan_id: str) -> Accepted:
+        self._reach()
+        self.applied.append(plan_id)
+        if self.refusal:
+            raise self.refusal
+        return Accepted(self.seq + 1, f"plan {plan_id} is being applied", ())
 
     def _reach(self) -> None:
         if not self.up:

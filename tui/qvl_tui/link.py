@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, WhoAmI
+from qvl.model.config import ConfigView
 from qvl.model.error import QvlError
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -49,12 +50,28 @@ class Link(Protocol):
 
     async def profiles(self) -> tuple[ProfileInfo, ...]: ...
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted: ...
-    async def plan_switch(self, pool: str, profile: str) -> Plan: ...
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        """As it would run in `pool`."""
+        ...
+
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        """What `switch` would do."""
+        ...
+
     async def switch(self, pool: str, profile: str | None) -> Accepted:
         """None: back to the file's profile."""
         ...
 
     async def cancel_switch(self, pool: str) -> Accepted: ...
+    async def config(self) -> ConfigView:
+        """The files of the configuration as they are now."""
+        ...
+
+    async def plan(self) -> Plan:
+        """What they would change, to be applied by its id."""
+        ...
+
+    async def apply(self, plan_id: str) -> Accepted: ...
 
 
 def delays() -> Iterator[float]:
