@@ -33,6 +33,7 @@ _OF_PHASE: dict[str, Stage] = {
     Phase.STARTING: Stage.START,
 }
 _OF_STEP = {"smoke test": Stage.SMOKE, "routing": Stage.ROUTE, "changing live": Stage.LIVE}
+_ORDER = {stage: place for place, stage in enumerate(Stage)}
 _FAILED = (Phase.FAILED, Phase.BACKOFF)
 _TOLD_BY = ("switch", "apply", "restart")
 """Kinds of events that tell how a change ended."""
@@ -46,6 +47,8 @@ class Reached:
     began: datetime
     ended: datetime | None = None
     failed: bool = False
+    broken_off: bool = False
+    """The change turned back here; whether by a fault of this stage, its reason says."""
 
     def seconds(self, now: datetime | None) -> float | None:
         """How long it took, or takes by now; None where the daemon's clock isn't known."""
@@ -65,6 +68,10 @@ class Trail:
     @property
     def failed(self) -> bool:
         return any(each.failed for each in self.reached)
+
+    @property
+    def broken_off(self) -> bool:
+        return any(each.broken_off for each in self.reached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ def course(events: Iterable[Event], pool: str, since: datetime) -> Course:
             walk.step(event.worker, str(data["step"]), event.at)
     end = outcome.at if outcome is not None else None
     if turned is not None:
-        there.close(turned, failed=True)
+        there.turn(turned)
     return Course(there.trails(end or turned), back.trails(end), turned, outcome)
 
 
@@ -126,10 +133,10 @@ class _Walk:
         else:
             self._end(worker, at)
 
-    def close(self, at: datetime, *, failed: bool) -> None:
-        """Where the change turned back, what was under way had failed."""
+    def turn(self, at: datetime) -> None:
+        """The change turned back at what was under way."""
         if self._last:
-            self._end(self._last, at, failed=failed)
+            self._end(self._last, at, broken_off=True)
 
     def trails(self, end: datetime | None) -> tuple[Trail, ...]:
         if end is not None:
@@ -141,13 +148,20 @@ class _Walk:
         )
 
     def _begin(self, worker: str, stage: Stage, at: datetime) -> None:
+        reached = self._reached.setdefault(worker, [])
+        last = reached[-1] if reached else None
+        if last is not None and _ORDER[stage] < _ORDER[last.stage]:
+            # It fell back: the stage that it was in has failed, and what ends its process is no stage of the change.
+            self._end(worker, at, failed=True)
+            if stage is Stage.STOP:
+                return
         self._end(worker, at)
-        self._reached.setdefault(worker, []).append(Reached(stage, at))
+        reached.append(Reached(stage, at))
 
-    def _end(self, worker: str, at: datetime, *, failed: bool = False) -> None:
+    def _end(self, worker: str, at: datetime, *, failed: bool = False, broken_off: bool = False) -> None:
         reached = self._reached.get(worker)
         if reached and reached[-1].ended is None:
-            reached[-1] = replace(reached[-1], ended=at, failed=failed)
+            reached[-1] = replace(reached[-1], ended=at, failed=failed, broken_off=broken_off)
 
 
 def tells_outcome(event: Event, pool: str) -> bool:
@@ -170,6 +184,5 @@ def to_come(trail: Trail, switch: SwitchStatus, *, routed: bool) -> tuple[Stage,
         ahead.append(Stage.SMOKE)
     if routed:
         ahead.append(Stage.ROUTE)
-    order = list(Stage)
-    last = order.index(trail.reached[-1].stage) if trail.reached else -1
-    return tuple(stage for stage in ahead if stage not in seen and order.index(stage) > last)
+    last = _ORDER[trail.reached[-1].stage] if trail.reached else -1
+    return tuple(stage for stage in ahead if _ORDER[stage] > last)

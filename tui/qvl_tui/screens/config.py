@@ -93,8 +93,11 @@ class ConfigScreen(Frame):
         text = self.canvas("text")
         text.show(self.page.rows, text.marked if text.marked in (*self.page.faults, *self.page.hits) else None)
         room = (side or width) - 2
-        plan = side_lines(view, self.told, view.plan, self.store.pools, self._why_not(), room)
-        self.canvas("side").show((*hung("✕ ", Tone.BAD, self.problem, room), *plan) if self.problem else plan)
+        plan = side_lines(view, self.told, self.store, self._why_not(), room)
+        beside = self.canvas("side")
+        beside.show((*hung("✕ ", Tone.BAD, self.problem, room), *plan) if self.problem else plan)
+        # Below the text it takes what it needs, and leaves most to the text; one more is its upper edge.
+        beside.styles.height = "1fr" if side else min(len(beside.lines) + 1, max(4, self.size.height * 2 // 5))
 
     def _lay_out(self, view: ConfigView, width: int) -> None:
         made_of = (view, self.file, self.needle, width)
@@ -257,7 +260,7 @@ class ConfigScreen(Frame):
     def _consequences(self, plan: Plan) -> list[str]:
         removed = [f"Removes pool {pool} with its workers, which are up." for pool in plan.removes_pools]
         waits = [f"{each.worker} would wait: {each.message}." for each in plan.warnings if each.waits]
-        return [*removed, *(consequences(plan, self.store.pools) or ["No worker changes."]), *waits[:3]]
+        return [*removed, *(consequences(plan, self.store) or ["No worker changes."]), *waits[:3]]
 
     def action_edit(self) -> None:
         if not self.files:

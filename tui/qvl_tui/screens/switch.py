@@ -115,21 +115,27 @@ class SwitchScreen(Frame):
             return hung("✕ ", Tone.BAD, self.problem, width)
         if choice is None:
             return [((" asking for the profiles …", Tone.MUTED),)]
-        lines: list[Line] = [self._about(choice, width), BLANK]
+        # Where there is little room, the list above has said it.
+        roomy = self.size.height >= 32 or choice.profile is None
+        lines: list[Line] = [self._about(choice, width), BLANK] if roomy else []
         if self.keys is not None:
             lines += key_lines(self.keys, width) or [((" nothing differs from what runs", Tone.MUTED),)]
             why = "this view is read-only" if self.store.readonly else "only operators may plan and switch"
             return [*lines, BLANK, *hung("", Tone.MUTED, f"{why}; above is what differs from {pool.profile}.", width)]
         if self.plan is None:
             return [*lines, ((" asking what that would do …", Tone.MUTED),)]
-        lines += plan_lines(self.plan, self.store.pools, width)
+        lines += plan_lines(self.plan, self.store, width)
         if self.plan.changes and self.store.may_act:
             lines += [BLANK, ((" ⏎ ", Tone.ACCENT), ("switches, after a question", Tone.MUTED))]
         return lines
 
     def _about(self, choice: Choice, width: int) -> Line:
         told = next((each for each in self.profiles if each.name == choice.profile), None)
-        line: Line = ((f" {choice.name}", Tone.STRONG),)
+        name = choice.name
+        if choice.profile is None and self.plan is not None:  # which one that is, only its plan tells
+            names = {str(key.new) for step in self.plan.steps for key in step.keys if key.key == "profile"}
+            name = ", ".join((name, *sorted(names)))
+        line: Line = ((f" {name}", Tone.STRONG),)
         if told is not None:
             parts = [told.model, f"on {told.engine}", f"extends {told.extends}" if told.extends else ""]
             line += ((f"  {' · '.join(filter(None, parts))}", Tone.MUTED),)
@@ -145,8 +151,9 @@ class SwitchScreen(Frame):
         applied = self.store.supervisor.config.applied if self.store.supervisor else None
         known = (session.name, applied)
         if known != self._known:
+            if not isinstance(self._known, tuple) or self._known[0] != known[0]:
+                self.profiles = ()  # of another host; those of before an edit stay until the new ones are here
             self._known, self._planned, self.problem = known, None, ""
-            self.profiles = ()
             self.run_worker(self._load(), exclusive=True, group="profiles")
             return
         ways = self.store.may_act, pool.switch is None
@@ -237,7 +244,7 @@ class SwitchScreen(Frame):
         if plan is None or not plan.changes:
             return
         profile = self.chosen
-        lines = consequences(plan, self.store.pools)
+        lines = consequences(plan, self.store)
         waits = [warning for warning in plan.warnings if warning.waits]
         lines += [f"{waits[0].worker} would wait: {waits[0].message}."] if waits else []
         title = f"switch {pool.name} to {profile}?" if profile else f"take {pool.name} back to the file's profile?"

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from qvl.model.config import ConfigFile, ConfigView
-from qvl.model.plan import Plan
-from qvl.model.status import ConfigStatus, PoolStatus
+from qvl.model.status import ConfigStatus
 
 from qvl_tui.format import count
 from qvl_tui.paint import BLANK, Line, Tone, clip
+from qvl_tui.sentences import switching
+from qvl_tui.store import Store
 from qvl_tui.widgets.plan import hung, plan_lines
 
 
@@ -60,16 +61,10 @@ def short_names(files: Sequence[ConfigFile]) -> list[str]:
     return [files[0].path, *(file.path.removeprefix(folder) for file in files[1:])]
 
 
-def side_lines(
-    view: ConfigView,
-    told: ConfigStatus | None,
-    plan: Plan | None,
-    pools: Sequence[PoolStatus],
-    why_not: str,
-    width: int,
-) -> tuple[Line, ...]:
+def side_lines(view: ConfigView, told: ConfigStatus | None, store: Store, why_not: str, width: int) -> tuple[Line, ...]:
     """`why_not`: why this reader may not apply; empty where they may."""
     lines: list[Line] = []
+    plan = view.plan
     if told is not None and told.error and not view.faults:
         lines += [*hung("✕ ", Tone.BAD, told.error.partition("\n")[0], width), BLANK]
     if view.faults or plan is None:
@@ -78,7 +73,11 @@ def side_lines(
             lines += hung("", Tone.MUTED, f"revision {told.applied}, the last good one, goes on.", width)
         lines += [BLANK, ((" n ", Tone.ACCENT), ("goes from fault to fault", Tone.MUTED))] if view.faults else []
         return tuple(lines)
-    lines += plan_lines(plan, pools, width)
+    under_way = next((pool for pool in store.pools if pool.switch is not None and pool.switch.kind == "apply"), None)
+    if under_way is not None and under_way.switch is not None:
+        lines += hung("◐ ", Tone.ACCENT, f"{switching(under_way, under_way.switch)}; 5 shows it", width)
+        return tuple(lines)
+    lines += plan_lines(plan, store, width)
     if plan.changes or (told is not None and told.pending):
         if why_not:
             lines += [BLANK, *hung("", Tone.FAINT, f"A is not for you: {why_not}", width)]

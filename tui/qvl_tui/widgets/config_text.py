@@ -120,6 +120,8 @@ def broken(line: Line, width: int) -> list[Line]:
                 break
             head = set_cell_size(text, room) if room > 1 else ""
             head = text[: len(head.rstrip()) or (1 if room == width else 0)]
+            space = head.rfind(" ") + 1
+            head = head[:space] if space > len(head) * 0.7 else head  # between words, if one ends near the edge
             if head:
                 rows[-1].append((head, tone))
                 text = text[len(head) :]

@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterable, Sequence
 
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep, PlanWarning
-from qvl.model.status import PoolStatus
+from qvl.model.status import GatewayStatus
+from rich.cells import cell_len
 
 from qvl_tui.format import UNKNOWN, count, duration
 from qvl_tui.paint import BLANK, Line, Tone, clip, cut, left, wrap
+from qvl_tui.store import Store
 
 _TONES = {
     Action.RESTART: Tone.WARN,
@@ -30,8 +32,8 @@ _UNSPOKEN = ("profile",)
 """Keys that the reader chose a moment ago."""
 
 
-def plan_lines(plan: Plan, pools: Sequence[PoolStatus], width: int, *, differences: bool = True) -> tuple[Line, ...]:
-    """`pools`: who stands before the workers. Without `differences`: they are shown elsewhere."""
+def plan_lines(plan: Plan, store: Store, width: int) -> tuple[Line, ...]:
+    """`store`: who the workers are, and who stands before them."""
     steps = [step for step in plan.steps if step.action is not Action.KEEP]
     lines: list[Line] = []
     for pool in plan.removes_pools:
@@ -43,18 +45,17 @@ def plan_lines(plan: Plan, pools: Sequence[PoolStatus], width: int, *, differenc
         )
         return (*lines, *warning_lines(plan.warnings, width))
     lines += warning_lines(plan.warnings, width)
-    if differences:
-        lines += _spaced(lines, difference_lines(steps, width))
+    lines += _spaced(lines, difference_lines(steps, width))
     lines += _spaced(lines, _table(steps, width))
     if kept := len(plan.steps) - len(steps):
         lines.append(((f" {count(kept, 'worker')} kept as {'it is' if kept == 1 else 'they are'}", Tone.FAINT),))
     lines.append(BLANK)
-    for text in consequences(plan, pools):
+    for text in consequences(plan, store):
         lines += hung("", Tone.TEXT, text, width)
     return tuple(lines)
 
 
-def consequences(plan: Plan, pools: Sequence[PoolStatus]) -> list[str]:
+def consequences(plan: Plan, store: Store) -> list[str]:
     """What is interrupted, in sentences, for the plan and for the question before it."""
     hit = [step for step in plan.steps if step.action.interrupts]
     if not hit:
@@ -67,8 +68,12 @@ def consequences(plan: Plan, pools: Sequence[PoolStatus]) -> list[str]:
     sure = known and len(known) == len(away)
     time = f"about {duration(sum(known))} in all" if sure else "for how long is not known"
     found.append(f"Interrupts {who}" + (f": {time}." if away else "."))
-    fronted = {pool.name for pool in pools if pool.gateway is not None and pool.total > 1}
-    if all(_pool_of(step.worker, pools) in fronted for step in hit):
+    known_as = [store.find(step.worker) for step in hit]
+    fronts = [worker.name for worker in known_as if isinstance(worker, GatewayStatus)]
+    if fronts:
+        found.append(f"{fronts[0]} stands before its pool: what goes through it breaks off.")
+    fronted = {pool.name for pool in store.pools if pool.gateway is not None and pool.total > 1}
+    if not fronts and all(worker is not None and worker.pool in fronted for worker in known_as):
         found.append("The gateway sends requests to the others meanwhile: nobody is cut off.")
         return found
     counts = [step.requests for step in hit if step.requests is not None]
@@ -76,18 +81,12 @@ def consequences(plan: Plan, pools: Sequence[PoolStatus]) -> list[str]:
         found.append("How many requests that cuts off is not known.")
     elif sum(counts):
         drains = [step.drain_s for step in hit if step.requests and step.drain_s is not None]
-        given = (
-            f"they get {duration(max(drains))} to finish" if drains and max(drains) else "they get no time to finish"
-        )
+        longest = max([0.0, *drains])
+        given = f"they get {duration(longest)} to finish" if longest else "they get no time to finish"
         found.append(f"{count(sum(counts), 'request')} in flight now: {given}, then they are cut off.")
     else:
         found.append("No requests are in flight now.")
     return found
-
-
-def _pool_of(worker: str, pools: Sequence[PoolStatus]) -> str | None:
-    stem = worker.partition("@")[0]
-    return next((pool.name for pool in pools if stem.rpartition("-")[0] == pool.name or stem == pool.name), None)
 
 
 def expected(plan: Plan) -> float | None:
@@ -121,7 +120,7 @@ def key_lines(keys: Sequence[KeyChange], width: int) -> list[Line]:
         room = width - column - 2
         parts = wrap(told, max(room, 12))
         head: Line = ((" ", Tone.TEXT), (left(cut(key.key, column - 1), column), Tone.MUTED))
-        if len(key.key) >= column or len(parts) > 2:
+        if len(key.key) >= column or len(parts) > 2 or max(map(cell_len, told.split())) > room:
             lines.append((head[0], (cut(key.key, width - 2), Tone.MUTED)))
             lines += [(("     ", Tone.TEXT), (part, Tone.TEXT)) for part in wrap(told, max(width - 6, 12))]
         else:
@@ -137,7 +136,7 @@ def _table(steps: Sequence[PlanStep], width: int) -> list[Line]:
     """Worker by worker: what happens to it, how long it is away, whom that hits."""
     column = min(max(len(step.worker) for step in steps), 24) + 2
     lines: list[Line] = [
-        ((left(" worker", column + 1) + left("does", 13) + left("away", 14) + "in flight", Tone.FAINT),)
+        ((left(" worker", column + 1) + left("does", 12) + left("away", 13) + "in flight", Tone.FAINT),)
     ]
     for step in steps[:_MOST_ROWS]:
         away = UNKNOWN if step.downtime_s is None else f"about {duration(step.downtime_s)}"
@@ -145,10 +144,10 @@ def _table(steps: Sequence[PlanStep], width: int) -> list[Line]:
         line: Line = (
             (" ", Tone.TEXT),
             (left(cut(step.worker, column - 1), column), Tone.TEXT),
-            (left(str(step.action), 13), _TONES.get(step.action, Tone.MUTED)),
+            (left(str(step.action), 12), _TONES.get(step.action, Tone.MUTED)),
         )
         if step.action.interrupts:
-            line += ((left(away, 14), Tone.TEXT), _in_flight(step))
+            line += ((left(away, 13), Tone.TEXT), _in_flight(step))
         else:
             line += ((_TELLS.get(step.action, ""), Tone.MUTED),)
         lines.append(clip(line, width))
@@ -162,7 +161,7 @@ def _in_flight(step: PlanStep) -> tuple[str, Tone]:
         return UNKNOWN, Tone.MUTED
     if not step.requests:
         return "0", Tone.MUTED
-    given = f", {duration(step.drain_s)} to finish" if step.drain_s else ", cut off at once"
+    given = f", drains {duration(step.drain_s)}" if step.drain_s else ", cut at once"
     return f"{step.requests:,}{given}", Tone.WARN
 
 

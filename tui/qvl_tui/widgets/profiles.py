@@ -10,6 +10,8 @@ from rich.cells import cell_len
 
 from qvl_tui.paint import Line, Tone, clip, cut, left
 
+_LEAST = 12
+"""Cells below which a model's name says nothing."""
 _OUR_OWN = "qvl"
 """The origin of what no profile says."""
 
@@ -68,14 +70,16 @@ def offered(pool: PoolStatus, profiles: Iterable[ProfileInfo]) -> tuple[Choice, 
 def choice_lines(choices: Sequence[Choice], place: int, width: int) -> tuple[Line, ...]:
     name = max((cell_len(choice.name) for choice in choices), default=0) + 2
     note = max((cell_len(choice.note) for choice in choices), default=0) + 2
-    name, note = min(name, max(width // 2, 8)), min(note, max(width // 2 - 4, 8))
+    name = min(name, max(width // 2, 8))
+    note = min(note, max(width - 3 - name, 0))
+    model = width - 3 - name - note
     return tuple(
         clip(
             (
                 (" › " if at == place else "   ", Tone.ACCENT),
                 (left(choice.name, name), Tone.STRONG if at == place else Tone.TEXT),
                 (left(choice.note, note), Tone.GOOD if choice.note.startswith("runs now") else Tone.MUTED),
-                (cut(choice.model, max(width - 3 - name - note, 0)), Tone.FAINT),
+                (cut(choice.model, model) if model >= _LEAST else "", Tone.FAINT),
             ),
             width,
         )

@@ -17,7 +17,8 @@ from qvl_tui.store import Store
 from qvl_tui.widgets.plan import hung
 
 _METER = 24
-_DONE, _NOW, _AHEAD, _FAILED, _LEFT = "✓", "◐", "·", "✕", "○"
+_DONE, _NOW, _AHEAD, _FAILED, _LEFT, _BACK = "✓", "◐", "·", "✕", "○", "↩"
+_OF_ALL = ("switch", "reset")
 _SHORT = {Stage.SMOKE: "smoke", Stage.ROUTE: "route", Stage.LIVE: "live"}
 
 
@@ -60,9 +61,9 @@ def outcome_sentence(outcome: Event, width: int) -> list[Line]:
 
 def _meter(switch: SwitchStatus, now: datetime | None, expected: float | None, back: bool, width: int) -> Line:
     tone = Tone.WARN if back else Tone.ACCENT
-    filled, empty = bar(switch.percent / 100, min(_METER, max(width // 4, 8)))
+    filled, empty = bar(switch.percent / 100, min(_METER, max(width // 5, 8)))
     passed = None if now is None else max(0.0, (now - switch.started_at).total_seconds())
-    took = f"for {duration(passed)}" + (f" of about {duration(expected)}" if expected else "")
+    took = duration(passed) + (f" of about {duration(expected)}" if expected else "")
     of = f"{switch.done} of {count(switch.total, 'worker')}{' back' if back else ''}"
     line: Line = (
         (" ", Tone.TEXT),
@@ -70,8 +71,8 @@ def _meter(switch: SwitchStatus, now: datetime | None, expected: float | None, b
         (empty, Tone.FAINT),
         (f"  {switch.percent:>2}%", Tone.STRONG),
         (f"  {of}", Tone.TEXT),
-        (f"  {switch.step}", Tone.MUTED),
         (f"  {took}", Tone.MUTED),
+        (f"  {switch.step}", Tone.MUTED),
     )
     return clip(line, width)
 
@@ -93,7 +94,8 @@ def _rows(
     for worker in workers:
         trail = there.get(worker.name)
         if trail is None or (not trail.reached and worker.name != switch.worker):
-            waits = "" if turned else "its turn comes"
+            # Of an edit nobody tells whom it leaves alone; of a switch that all are counted.
+            waits = "its turn comes" if not turned and switch.total == len(workers) and switch.kind in _OF_ALL else ""
             if trail is None or not trail.over:
                 lines.append(_still(worker, waits, column, now, width))
             continue
@@ -134,7 +136,9 @@ def _trail(
 ) -> list[Line]:
     """`worker`: as it is now, where that says more of the last stage."""
     under_way = not trail.over
-    sign = (_FAILED, Tone.BAD) if trail.failed else (_NOW, Tone.ACCENT) if under_way else (_DONE, Tone.GOOD)
+    sign = (_NOW, Tone.ACCENT) if under_way else (_DONE, Tone.GOOD)
+    if trail.failed or trail.broken_off:
+        sign = (_FAILED, Tone.BAD) if trail.failed else (_BACK, Tone.WARN)
     parts: list[Line] = [_reached(each, worker, now) for each in trail.reached]
     parts += [((f"{_AHEAD} {_SHORT.get(stage, stage.value)}", Tone.FAINT),) for stage in ahead]
     head: Line = ((f" {sign[0]} ", sign[1]), (left(cut(trail.worker, column - 2), column), Tone.STRONG))
@@ -152,6 +156,8 @@ def _reached(each: Reached, worker: WorkerStatus | None, now: datetime | None) -
     took = f" {duration(seconds)}" if seconds is not None and seconds >= 0.5 else ""
     if each.failed:
         return (f"{_FAILED} ", Tone.BAD), (f"{name}{took}", Tone.BAD)
+    if each.broken_off:
+        return (f"{_BACK} ", Tone.WARN), (f"{name}{took}", Tone.WARN)
     if each.ended is not None:
         return (f"{_DONE} ", Tone.GOOD), (name, Tone.TEXT), (took, Tone.MUTED)
     told = took
