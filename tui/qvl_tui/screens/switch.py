@@ -19,7 +19,7 @@ from qvl_tui.screens.frame import Frame
 from qvl_tui.store import Topic
 from qvl_tui.widgets.canvas import Canvas
 from qvl_tui.widgets.plan import consequences, expected, hung, key_lines, plan_lines
-from qvl_tui.widgets.profiles import Choice, choice_lines, differences, offered, pool_line, runs_line
+from qvl_tui.widgets.profiles import Choice, choice_lines, differences, offered, pool_line, resolved_lines, runs_line
 from qvl_tui.widgets.transaction import outcome_lines, outcome_sentence, transaction_lines
 
 _WIDE = 120
@@ -38,6 +38,8 @@ class SwitchScreen(Frame):
         self.plan: Plan | None = None
         self.keys: tuple[KeyChange, ...] | None = None
         """What differs, for those who may not ask for a plan."""
+        self.detail: ProfileDetail | None = None
+        """What the profile under the cursor comes to."""
         self.problem = ""
         self.watched: SwitchStatus | None = None
         """The change that is, or was, looked at; it stays until the cursor moves."""
@@ -52,7 +54,9 @@ class SwitchScreen(Frame):
     def body(self) -> Iterable[Widget]:
         yield Canvas("pools", "data")
         with Container(id="switch"):
-            yield Canvas("choices", "data scrolls")
+            with Container(id="offered"):
+                yield Canvas("choices", "data scrolls")
+                yield Canvas("resolved", "data scrolls")
             yield Canvas("plan", "data scrolls")
 
     # --- what is shown --------------------------------------------------------------------------------------------
@@ -75,10 +79,13 @@ class SwitchScreen(Frame):
         choices = self.choices(pool)
         place = self.place(choices)
         canvas = self.canvas("choices")
-        canvas.styles.height = "1fr" if width >= _WIDE else min(max(len(choices), 1), max(3, height // 4))
+        canvas.styles.height = min(max(len(choices), 1), max(3, height // (2 if width >= _WIDE else 4)))
         room = (48 if width < 170 else 70) if width >= _WIDE else width
         canvas.show(choice_lines(choices, place, room - 1), place if choices else None)
         canvas.reveal(place)
+        resolved = self.canvas("resolved")
+        resolved.border_title = f"{self.detail.name}, as {pool.name} runs it" if self.detail else ""
+        resolved.show(resolved_lines(self.detail, room - 1) if self.detail else ())
         self.canvas("plan").show(self._below(pool, choices, place, (width - room if width >= _WIDE else width) - 2))
 
     def choices(self, pool: PoolStatus) -> tuple[Choice, ...]:
@@ -173,13 +180,13 @@ class SwitchScreen(Frame):
 
     async def _ask_plan(self, pool: PoolStatus, profile: str | None) -> None:
         try:
+            self.detail = await self._detail(profile, pool) if profile is not None else None
             if self.store.may_act:
                 self.plan = await self.context.link.plan_switch(pool.name, profile)
-            elif profile is None:
+            elif self.detail is None:
                 self.keys = ()
             else:
-                now, then = await self._detail(pool.profile, pool), await self._detail(profile, pool)
-                self.keys = differences(now, then)
+                self.keys = differences(await self._detail(pool.profile, pool), self.detail)
         except QvlError as error:
             self._failed(error)
         self.show({Topic.STATE})

@@ -61,6 +61,20 @@ def short_names(files: Sequence[ConfigFile]) -> list[str]:
     return [files[0].path, *(file.path.removeprefix(folder) for file in files[1:])]
 
 
+def _index(view: ConfigView, width: int) -> list[Line]:
+    """Where something is wrong, in all files."""
+    names = dict(zip((file.path for file in view.files), short_names(view.files), strict=True))
+    lines: list[Line] = []
+    for fault in (*view.faults, *view.warnings):
+        sign = ("✕", Tone.BAD) if fault in view.faults else ("▲", Tone.WARN)
+        name = names.get(fault.file, fault.file).rpartition("/")[2]
+        where = f"{name}:{fault.line}" if fault.line else name
+        lines.append(clip(((f" {sign[0]} ", sign[1]), (where, Tone.TEXT), (f"  {fault.key}", Tone.MUTED)), width))
+    if view.left_out:
+        lines.append(((f"   and {view.left_out:,} more", Tone.MUTED),))
+    return lines
+
+
 def side_lines(view: ConfigView, told: ConfigStatus | None, store: Store, why_not: str, width: int) -> tuple[Line, ...]:
     """`why_not`: why this reader may not apply; empty where they may."""
     lines: list[Line] = []
@@ -71,7 +85,9 @@ def side_lines(view: ConfigView, told: ConfigStatus | None, store: Store, why_no
         lines.append(((" as long as it is refused, nothing of it is applied", Tone.MUTED),))
         if told is not None and told.applied:
             lines += hung("", Tone.MUTED, f"revision {told.applied}, the last good one, goes on.", width)
-        lines += [BLANK, ((" n ", Tone.ACCENT), ("goes from fault to fault", Tone.MUTED))] if view.faults else []
+        if view.faults:
+            lines += [BLANK, ((" n ", Tone.ACCENT), ("goes from fault to fault", Tone.MUTED)), BLANK]
+            lines += _index(view, width)
         return tuple(lines)
     under_way = next((pool for pool in store.pools if pool.switch is not None and pool.switch.kind == "apply"), None)
     if under_way is not None and under_way.switch is not None:

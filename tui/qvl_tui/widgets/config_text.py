@@ -64,7 +64,8 @@ def page(file: ConfigFile, told: Sequence[Told], needle: str, width: int) -> Pag
     texts = file.text.split("\n") if file.text is not None else []
     if texts and not texts[-1]:
         texts.pop()
-    gutter = len(str(max(len(texts), 1))) + 3
+    digits = len(str(max(len(texts), 1)))
+    gutter = digits + 3
     room = max(width - gutter - 2, 8)
     rows: list[Line] = []
     first: list[int] = []
@@ -90,11 +91,11 @@ def page(file: ConfigFile, told: Sequence[Told], needle: str, width: int) -> Pag
             hits.append(len(rows))
             line = _marked(line, plain, needle)
         sign: Span = (here[0].sign, here[0].tone) if here else (" ", Tone.TEXT)
-        shown = f"{number:>{gutter - 3}} "
+        shown = f" {number:>{digits}} "
         for part, spans in enumerate(broken(line, room)):
             head: Line = (sign, (shown, here[0].tone if here else Tone.FAINT), ("│ ", Tone.FAINT))
-            rows.append((*(head if part == 0 else ((" " * (gutter - 1), Tone.TEXT), ("│ ", Tone.FAINT))), *spans))
-        rows += _notes(here, gutter + 1, width)
+            rows.append((*(head if part == 0 else ((" " * gutter, Tone.TEXT), ("│ ", Tone.FAINT))), *spans))
+        rows += _notes(here, gutter + 2, width)
     return Page(tuple(rows), tuple(first), tuple(faults), tuple(hits))
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from qvl.model.api import ProfileDetail, ProfileInfo
+from qvl.model.api import ArgOrigin, ProfileDetail, ProfileInfo
 from qvl.model.plan import KeyChange
 from qvl.model.status import PoolStatus
 from rich.cells import cell_len
 
-from qvl_tui.paint import Line, Tone, clip, cut, left
+from qvl_tui.paint import Line, Tone, clip, cut, left, length
+from qvl_tui.widgets.plan import value
 
 _LEAST = 12
 """Cells below which a model's name says nothing."""
@@ -85,6 +86,29 @@ def choice_lines(choices: Sequence[Choice], place: int, width: int) -> tuple[Lin
         )
         for at, choice in enumerate(choices)
     )
+
+
+def resolved_lines(detail: ProfileDetail, width: int) -> tuple[Line, ...]:
+    """What a profile comes to, and which profile, engine or pool says so; what qvl itself adds goes without saying."""
+    parts = [each for each in (*detail.args, *detail.env) if each.origin != _OUR_OWN]
+    keys = min(max((cell_len(each.key) for each in parts), default=0), max(width - _LEAST - 3, 8))
+    origins = max((cell_len(_origin(each)) for each in parts), default=0)
+    room = width - keys - origins - 6
+    lines: list[Line] = []
+    for each in parts:
+        told = value(each.value)
+        line: Line = ((f" {left(each.key, keys)}  ", Tone.MUTED),)
+        if room >= 2 * _LEAST:
+            line += ((f"{left(told, room)}  ", Tone.TEXT), (_origin(each), Tone.FAINT))
+        else:  # where it comes from is told where a short value leaves room for it
+            line += ((cut(told, width - keys - 4), Tone.TEXT), (f"  {_origin(each)}", Tone.FAINT))
+            line = line if length(line) <= width else line[:2]
+        lines.append(line)
+    return tuple(lines)
+
+
+def _origin(each: ArgOrigin) -> str:
+    return each.origin.removeprefix("profile ")
 
 
 def differences(now: ProfileDetail, then: ProfileDetail) -> tuple[KeyChange, ...]:
