@@ -86,14 +86,14 @@ class ConfigScreen(Frame):
             self.canvas("text").show(tuple(told))
             self.canvas("side").show(())
             return
-        side = (84 if width >= 170 else 52) if width >= _WIDE else 0
+        side = (84 if width >= 170 else 54) if width >= _WIDE else 0
         self.file = min(self.file, max(len(self.files) - 1, 0))
         self.canvas("tabs").show((tab_line(self.files, view, self.file, width), state))
         self._lay_out(view, width - side - 1)
         text = self.canvas("text")
         text.show(self.page.rows, text.marked if text.marked in (*self.page.faults, *self.page.hits) else None)
         room = (side or width) - 2
-        plan = side_lines(view, self.told, self.store, self._why_not(), room)
+        plan = side_lines(view, self.told, self.store, self._why_not(), room, index=side > 0)
         beside = self.canvas("side")
         beside.show((*hung("✕ ", Tone.BAD, self.problem, room), *plan) if self.problem else plan)
         # Below the text it takes what it needs, and leaves most to the text; one more is its upper edge.

@@ -165,7 +165,7 @@ class SwitchScreen(Frame):
             return
         ways = self.store.may_act, pool.switch is None
         planned = (known, pool.name, pool.profile, pool.override, ways, self.chosen)
-        if planned != self._planned and self.profiles and pool.switch is None:
+        if planned != self._planned and self.profiles:
             self._planned = planned
             self.plan = self.keys = None
             self.problem = ""
@@ -181,7 +181,9 @@ class SwitchScreen(Frame):
     async def _ask_plan(self, pool: PoolStatus, profile: str | None) -> None:
         try:
             self.detail = await self._detail(profile, pool) if profile is not None else None
-            if self.store.may_act:
+            if pool.switch is not None:
+                pass  # it is shown instead, and changes what there would be to plan
+            elif self.store.may_act:
                 self.plan = await self.context.link.plan_switch(pool.name, profile)
             elif self.detail is None:
                 self.keys = ()

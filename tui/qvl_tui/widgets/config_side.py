@@ -75,8 +75,11 @@ def _index(view: ConfigView, width: int) -> list[Line]:
     return lines
 
 
-def side_lines(view: ConfigView, told: ConfigStatus | None, store: Store, why_not: str, width: int) -> tuple[Line, ...]:
-    """`why_not`: why this reader may not apply; empty where they may."""
+def side_lines(
+    view: ConfigView, told: ConfigStatus | None, store: Store, why_not: str, width: int, *, index: bool
+) -> tuple[Line, ...]:
+    """`why_not`: why this reader may not apply; empty where they may. `index`: there is room to say where all
+    the faults are."""
     lines: list[Line] = []
     plan = view.plan
     if told is not None and told.error and not view.faults:
@@ -86,8 +89,8 @@ def side_lines(view: ConfigView, told: ConfigStatus | None, store: Store, why_no
         if told is not None and told.applied:
             lines += hung("", Tone.MUTED, f"revision {told.applied}, the last good one, goes on.", width)
         if view.faults:
-            lines += [BLANK, ((" n ", Tone.ACCENT), ("goes from fault to fault", Tone.MUTED)), BLANK]
-            lines += _index(view, width)
+            lines += [BLANK, ((" n ", Tone.ACCENT), ("goes from fault to fault", Tone.MUTED))]
+            lines += [BLANK, *_index(view, width)] if index else []
         return tuple(lines)
     under_way = next((pool for pool in store.pools if pool.switch is not None and pool.switch.kind == "apply"), None)
     if under_way is not None and under_way.switch is not None:

@@ -136,11 +136,10 @@ def _table(steps: Sequence[PlanStep], width: int) -> list[Line]:
     """Worker by worker: what happens to it, how long it is away, whom that hits."""
     column = min(max(len(step.worker) for step in steps), 24) + 2
     lines: list[Line] = [
-        ((left(" worker", column + 1) + left("does", 12) + left("away", 13) + "in flight", Tone.FAINT),)
+        ((left(" worker", column + 1) + left("does", 12) + left("away about", 13) + "in flight", Tone.FAINT),)
     ]
     for step in steps[:_MOST_ROWS]:
-        away = UNKNOWN if step.downtime_s is None else f"about {duration(step.downtime_s)}"
-        away = away if step.action.interrupts and step.action is not Action.STOP else ""
+        away = duration(step.downtime_s) if step.action.interrupts and step.action is not Action.STOP else ""
         line: Line = (
             (" ", Tone.TEXT),
             (left(cut(step.worker, column - 1), column), Tone.TEXT),
