@@ -65,6 +65,11 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> Redacted:
     return Redacted(found, found.count(HIDDEN) - known, frozenset(scan.values))
 
 
+def prose(text: str) -> str:
+    """A single value, as a text of a configuration may hold it."""
+    return _Scan().prose(text)
+
+
 class Mask:
     """Takes known values out of texts, in whichever spelling they are printed."""
 
@@ -144,7 +149,7 @@ class _Scan:
             case "equals":
                 self._valued = True
             case "comment":
-                return self._prose(word)
+                return self.prose(word)
             case "string":
                 return self._string(level, word)
             case "bare":
@@ -158,7 +163,7 @@ class _Scan:
             if hide is level.around:  # the key itself; what follows a secret's name without a `=` is no key
                 return word
         if hide is Hide.NOTHING or _FIGURE.match(word):
-            return self._prose(word)
+            return self.prose(word)
         return self._hidden(word)
 
     def _string(self, level: _Level, word: str) -> str:
@@ -173,10 +178,10 @@ class _Scan:
         else:
             if inner.startswith("--") and inner[2:3].isalpha() and "=" not in inner:
                 level.flag = hides(inner[2:].strip())
-            inner = self._prose(inner)
+            inner = self.prose(inner)
         return quote + inner + (quote if closed else "")
 
-    def _prose(self, text: str) -> str:
+    def prose(self, text: str) -> str:
         """Free text: a name with its value takes all that follows along."""
         for pattern in (_NAMED, _FLAG):
             for found in pattern.finditer(text):

@@ -14,7 +14,7 @@ import msgspec
 
 from qvl.config.fault import Fault
 from qvl.config.load import Loaded
-from qvl.config.redaction import HIDDEN, Hide, Mask, hides, redacted
+from qvl.config.redaction import HIDDEN, Hide, Mask, hides, prose, redacted
 from qvl.daemon.configuration import Configuration
 from qvl.daemon.launcher import read_secrets
 from qvl.model.config import ConfigFault, ConfigFile, ConfigView
@@ -127,7 +127,7 @@ def _shown(value: object, hide: Hide, mask: Mask) -> object:
         case str() if hide is Hide.ALL and value:
             return HIDDEN
         case str():
-            return redacted(mask(value)).text
+            return prose(mask(value))
         case list() | tuple():
             return [_shown(item, hide, mask) for item in value]
         case Mapping():
