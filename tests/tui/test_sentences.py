@@ -90,6 +90,10 @@ def test_why_is_one_line_with_what_comes_next(known: WorkerStatus, text: str) ->
             fleet(worker("w-0"), error="qvl.toml:3: pols: unknown (pools)"),
             "▲ config refused: qvl.toml:3: pols: unknown (pools) | the last good one runs; 6 shows it",
         ),
+        (
+            fleet(worker("w-0"), error="qvl.toml:3: one\nqvl.toml:4: two"),
+            "▲ config refused: qvl.toml:3: one (+1 more) | the last good one runs; 6 shows it",
+        ),
         (fleet(worker("w-0"), pending=True), "▲ an edit of the config waits | 6 shows it"),
     ],
 )

@@ -120,7 +120,9 @@ def verdict(store: Store, now: datetime | None) -> Verdict:
         return _about(troubled[0], len(troubled) - 1, now)
     config = store.supervisor.config
     if config.error:
-        return Verdict("▲", Tone.WARN, f"config refused: {config.error}", "the last good one runs; 6 shows it")
+        line, *more = config.error.splitlines()
+        text = f"config refused: {line}{_more(len(more))}"
+        return Verdict("▲", Tone.WARN, text, "the last good one runs; 6 shows it")
     for pool in store.pools:
         if pool.switch:
             return Verdict("◐", Tone.ACCENT, switching(pool, pool.switch), "5 shows it")

@@ -263,9 +263,9 @@ class ConfigScreen(Frame):
         return [*removed, *(consequences(plan, self.store) or ["No worker changes."]), *waits[:3]]
 
     def action_edit(self) -> None:
-        if not self.files:
+        path = self.files[self.file].path if self.files else self.told.path if self.told is not None else ""
+        if not path:
             return
-        path = self.files[self.file].path
         if why := editor.why_not(path, self.context.link.name):
             self.app.notify(why, title="it can't be edited from here", severity="warning", timeout=8)
             return

@@ -84,7 +84,9 @@ class SwitchScreen(Frame):
         canvas.show(choice_lines(choices, place, room - 1), place if choices else None)
         canvas.reveal(place)
         resolved = self.canvas("resolved")
-        resolved.border_title = f"{self.detail.name}, as {pool.name} runs it" if self.detail else ""
+        title = f"{self.detail.name}, as {pool.name} runs it" if self.detail else ""
+        if resolved.border_title != title:  # it repaints all of it, also where it is the same
+            resolved.border_title = title
         resolved.show(resolved_lines(self.detail, room - 1) if self.detail else ())
         self.canvas("plan").show(self._below(pool, choices, place, (width - room if width >= _WIDE else width) - 2))
 
