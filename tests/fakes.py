@@ -26,6 +26,7 @@ from qvl.model.api import (
     ResolvedValue,
     VersionInfo,
 )
+from qvl.model.config import ConfigFault, ConfigFile, ConfigView
 from qvl.model.detail import (
     EngineCapacity,
     PastExit,
@@ -223,6 +224,14 @@ class FakeControl:
                 ResolvedValue("tp-size", 1, ("tensor-parallel-size", "tp"), 1, common=True),
             ),
             hidden=("api-key",),
+        )
+
+    async def config(self) -> ConfigView:
+        return ConfigView(
+            status=self.state.supervisor.config,
+            revision=self.revision,
+            files=(ConfigFile("/etc/qvl/qvl.toml", 'HF_TOKEN = "[redacted]"\n', redacted=1),),
+            faults=(ConfigFault("/etc/qvl/qvl.toml", 1, "HF_TOKEN", "unknown key", ""),),
         )
 
     async def version(self) -> VersionInfo:

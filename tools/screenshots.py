@@ -199,7 +199,7 @@ class Scene(FakeLink):
             ProfileInfo("dense-32b", "sglang", "Qwen/Qwen3-32B", None, ("qwen3-32b",)),
         )
 
-    async def plan_switch(self, pool: str, profile: str) -> Plan:
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
         keys = (KeyChange("args.speculative-algorithm", None, "EAGLE3"), KeyChange("args.speculative-draft-model-path"))
         mine = [known.name for known in self.workers if known.pool == pool]
         return Plan("a1", tuple(PlanStep(name, Action.RESTART, keys, 34.0) for name in mine))

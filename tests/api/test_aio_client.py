@@ -53,11 +53,13 @@ def test_typed_calls(tmp_path: Path) -> None:
         assert await client.profile("eagle3", "chat") == await control.profile("eagle3", "chat")
         assert await client.resolved("chat-0") == await control.resolved("chat-0")
         assert await client.worker("chat-0") == await control.detail("chat-0")
+        assert await client.config() == await control.config()
         assert await client.version() == await control.version()
         assert (await client.whoami()).role == "operator"
         assert await client.plan() == await control.plan(None)
         assert await client.plan(Path("/etc/qvl/other.toml")) == await control.plan(Path("/etc/qvl/other.toml"))
         assert isinstance(await client.plan_switch("chat", "eagle3"), Plan)
+        assert isinstance(await client.plan_reset("chat"), Plan)
         assert control.acts == []
         first = await client.act_worker("stop", "chat-0")
         assert first.workers == ("chat-0",)

@@ -50,6 +50,7 @@ def test_status(served: Served) -> None:
         "/v1/profiles/eagle3?pool=chat",
         "/v1/workers/chat-0",
         "/v1/workers/chat-0/resolved",
+        "/v1/config",
         "/v1/version",
     ],
 )

@@ -21,6 +21,7 @@ READS = (
     "/v1/history",
     "/v1/profiles",
     "/v1/profiles/standard",
+    "/v1/config",
     "/v1/version",
     "/v1/openapi.json",
 )

@@ -4,21 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from qvl.model.api import (
     Accepted,
-    ArgOrigin,
     History,
     ProfileDetail,
     ProfileInfo,
     Resolved,
-    ResolvedValue,
     WhoAmI,
 )
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame, Severity, Snapshot
 from qvl.model.gpu import GpuHolder, GpuSample
-from qvl.model.plan import Action, KeyChange, Plan, PlanStep
+from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.status import (
     ConfigStatus,
     ExitStatus,
@@ -30,6 +30,8 @@ from qvl.model.status import (
 )
 from qvl.model.worker import Cause, Phase, Progress, Wanted
 from qvl_tui.link import Chunk
+
+from tests.tui.configs import detail, eagle_plan, resolved, view
 
 NOW = datetime(2026, 3, 4, 12, 3, 11, tzinfo=UTC)
 GIB = 1024**3
@@ -190,6 +192,12 @@ class FakeLink:
         self.acts: list[tuple[str, str]] = []
         self.switches: list[tuple[str, str | None]] = []
         self.cancelled: list[str] = []
+        self.planned: list[str | None] = []
+        self.applied: list[str] = []
+        self.read = 0
+        """How often the configuration was asked for."""
+        self.configuration: ConfigView | QvlError = view()
+        self.switch_plan = eagle_plan("qwen3-vl-0")
         self.resumed: list[int] = []
         self.log_asked: list[int | None] = []
         self.refusal: QvlError | None = None
@@ -261,48 +269,12 @@ class FakeLink:
             raise QvlError(ErrorCode.NOT_FOUND, f"there is no GET /v1/workers/{name}")
         return self.details[name]
 
-    async def profile(self, name: str, pool: str) -> ProfileDetail:
-        self._reach()
-        return ProfileDetail(
-            name=name,
-            engine="sglang",
-            model="Qwen/Qwen3-VL-8B-Instruct",
-            args=(
-                ArgOrigin("model-path", "Qwen/Qwen3-VL-8B-Instruct", f"profile {name}"),
-                ArgOrigin("context-length", "32k", f"profile {name}"),
-                ArgOrigin("mem-fraction-static", 0.85, f"profile {name}"),
-                ArgOrigin("port", 8000, f"pool {pool}"),
-                ArgOrigin("enable-metrics", True, "qvl"),
-            ),
-            env=(ArgOrigin("HF_HOME", "/opt/nvme/hf", "engine sglang"),),
-            raw_args=(),
-            command=("python", "-m", "sglang.launch_server", "--context-length", "32k"),
-            pool=pool,
-        )
-
     async def resolved(self, worker: str) -> Resolved:
         self._reach()
         self.resolved_asked.append(worker)
         if self.unresolved is not None:
             raise self.unresolved
-        return Resolved(
-            worker=worker,
-            pool="qwen3-vl",
-            profile="standard",
-            engine="sglang",
-            version="0.5.18",
-            values=(
-                ResolvedValue("context-length", 32000, (), "32k", differs=True, common=True),
-                ResolvedValue("mem-fraction-static", 0.85, (), 0.85, common=True),
-                ResolvedValue("attention-backend", "fa3", common=True),
-                ResolvedValue("cuda-graph-bs", [1, 2, 4, *range(8, 257, 8)], common=True),
-                ResolvedValue("quantization", None, common=True),
-                ResolvedValue("enable-metrics", True),
-                ResolvedValue("port", 8000),
-                ResolvedValue("log-level", "info"),
-            ),
-            hidden=("api-key",),
-        )
+        return resolved(worker)
 
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:
         self._reach()
@@ -311,14 +283,20 @@ class FakeLink:
             raise self.refusal
         return Accepted(self.seq + 1, f"{verb} of {name} is under way", (name,))
 
-    async def plan_switch(self, pool: str, profile: str) -> Plan:
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
         self._reach()
+        return detail(name, pool)
+
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        self._reach()
+        if self.role == "viewer":
+            raise QvlError(ErrorCode.FORBIDDEN, "the view socket answers reads only")
+        self.planned.append(profile)
         if profile == "standard":
             return Plan("a1", (PlanStep("qwen3-vl-0", Action.KEEP),))
         if profile == "big":
             raise QvlError(ErrorCode.REFUSED, "the model Qwen3-VL-32B-Instruct is not there", "download it first")
-        key = KeyChange("args.speculative-algorithm", None, "EAGLE3")
-        return Plan("a1", (PlanStep("qwen3-vl-0", Action.RESTART, (key,), 31.0),))
+        return self.switch_plan
 
     async def switch(self, pool: str, profile: str | None) -> Accepted:
         self._reach()
@@ -329,6 +307,28 @@ class FakeLink:
         self._reach()
         self.cancelled.append(pool)
         return Accepted(self.seq + 1, f"the change of {pool} goes back", ())
+
+    async def config(self) -> ConfigView:
+        self._reach()
+        self.read += 1
+        if isinstance(self.configuration, QvlError):
+            raise self.configuration
+        return self.configuration
+
+    async def plan(self) -> Plan:
+        self._reach()
+        if isinstance(self.configuration, QvlError):
+            raise self.configuration
+        if self.configuration.plan is None:
+            raise QvlError(ErrorCode.REFUSED, "the file is refused", "mend it, then plan again")
+        return msgspec.structs.replace(self.configuration.plan, id="a2-1")
+
+    async def apply(self, plan_id: str) -> Accepted:
+        self._reach()
+        self.applied.append(plan_id)
+        if self.refusal:
+            raise self.refusal
+        return Accepted(self.seq + 1, f"plan {plan_id} is being applied", ())
 
     def _reach(self) -> None:
         if not self.up:

@@ -16,7 +16,6 @@ SCREENS = {
     "sixteen-80x24": ((snapshot(*(worker(f"qwen3-vl-{n}") for n in range(16))),), (80, 24), ()),
     "help-80x24": (troubled(), (80, 24), ("question_mark",)),
     "stop-80x24": (troubled(), (80, 24), ("S",)),
-    "switch-80x24": (troubled(), (80, 24), ("p", "j")),
 }
 
 

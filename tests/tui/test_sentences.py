@@ -88,9 +88,13 @@ def test_why_is_one_line_with_what_comes_next(known: WorkerStatus, text: str) ->
         ),
         (
             fleet(worker("w-0"), error="qvl.toml:3: pols: unknown (pools)"),
-            "▲ config refused: qvl.toml:3: pols: unknown (pools) | what runs is the last good one",
+            "▲ config refused: qvl.toml:3: pols: unknown (pools) | the last good one runs; 6 shows it",
         ),
-        (fleet(worker("w-0"), pending=True), "▲ an edit of the config waits | qvlctl plan, then qvlctl apply"),
+        (
+            fleet(worker("w-0"), error="qvl.toml:3: one\nqvl.toml:4: two"),
+            "▲ config refused: qvl.toml:3: one (+1 more) | the last good one runs; 6 shows it",
+        ),
+        (fleet(worker("w-0"), pending=True), "▲ an edit of the config waits | 6 shows it"),
     ],
 )
 def test_the_fleet_in_one_sentence_with_what_to_press(store: Store, text: str) -> None:
@@ -101,4 +105,4 @@ def test_a_switch_is_told_while_it_runs() -> None:
     store = fleet(worker("w-0"))
     switch = SwitchStatus("switch", "eagle3", "smoke test", "w-0", 0, 1, NOW, 92)
     store.pools = tuple(msgspec.structs.replace(pool, switch=switch) for pool in store.pools)
-    assert said(store) == "◐ switching w to eagle3, 92%: smoke test on w-0, 0/1 done | p shows it"
+    assert said(store) == "◐ switching w to eagle3, 92%: smoke test on w-0, 0/1 done | 5 shows it"

@@ -1,20 +1,15 @@
-"""Switching a profile: the plan is seen before anything can be confirmed."""
-
-from datetime import timedelta
+"""The screen of switching: what differs, the plan before any yes, the change step by step, and how it ended."""
 
 import msgspec
-from qvl.model.event import Change, Event, Severity, Snapshot
-from qvl.model.status import SwitchStatus
+from qvl.model.event import Change
+from qvl.model.plan import PlanWarning
 
+from tests.tui.changing import SWITCH, going_back, link, outcome, pools, under_way
+from tests.tui.configs import eagle_plan
 from tests.tui.fleet import NOW, FakeLink, snapshot, starting, worker
 from tests.tui.support import Terminal, screen_test, terminal
 
-
-def pools(**changes: object) -> Snapshot:
-    """A pool of two workers, one of them ready, with these fields of its status."""
-    told = snapshot(worker(), starting("qwen3-vl-1"))
-    pool = msgspec.structs.replace(told.status.pools[0], **changes)
-    return msgspec.structs.replace(told, status=msgspec.structs.replace(told.status, pools=(pool,)))
+ROOMY = (80, 50)
 
 
 def words(t: Terminal) -> str:
@@ -22,116 +17,321 @@ def words(t: Terminal) -> str:
     return " ".join(line.partition("│")[2].rpartition("│")[0].strip() for line in t.lines if "│" in line)
 
 
+def plain(t: Terminal) -> str:
+    """The text without its line ends and the edges of messages."""
+    return " ".join(t.text.replace("▌", " ").split())
+
+
 @screen_test
-async def test_the_plan_of_the_profile_under_the_cursor_is_shown_and_then_confirmed() -> None:
-    async with terminal(FakeLink(snapshot(worker()))) as t:
-        await t.press("p")
-        assert "switch qwen3-vl to" in t.text
+async def test_profiles_are_listed_with_what_they_are_and_who_runs_them() -> None:
+    async with terminal(link()) as t:
+        await t.press("5")
+        assert "› qwen3-vl 3/3 standard" in t.text
+        assert "runs standard, as the file says · no gateway" in t.text
         assert "runs now" in t.row("› standard")
+        assert "extends standard" in t.row("   eagle3")
+        assert "Qwen/Qwen3-VL-32B-Instruct" in t.row("   big")
         assert "nothing changes" in t.text
-        await t.press("enter")
+
+
+@screen_test
+async def test_the_plan_of_the_profile_under_the_cursor_is_seen_before_it_can_be_confirmed() -> None:
+    async with terminal(link(), ROOMY) as t:
+        await t.press("5", "enter")
         assert t.link.switches == []
+        assert t.link.planned == ["standard"]
         await t.press("j")
-        assert "restart" in t.row("about 31 s away")
-        assert "now 3 requests in flight" in t.text
+        assert "unset → EAGLE3" in t.row("args.speculative-algorithm")
+        assert "31 s" in t.row(" qwen3-vl-0  restart")
+        assert "3, drains 1 m" in t.row(" qwen3-vl-0  restart")
+        assert "Interrupts 3 workers, one after the other: about 1 m 33 s in all." in t.text
         await t.press("enter")
+        assert "switch qwen3-vl to eagle3?" in t.text
+        assert "3 requests in flight now: they get 1 m to finish, then they are cut off." in words(t)
+        await t.press("n")
+        assert t.link.switches == []
+        await t.press("enter", "y")
         assert t.link.switches == [("qwen3-vl", "eagle3")]
-        assert "qwen3-vl switches to eagle3" in t.text
+
+
+@screen_test
+async def test_what_was_asked_shows_as_asked_until_the_daemon_says_so() -> None:
+    async with terminal(link(), ROOMY) as t:
+        await t.press("5", "j", "enter", "y")
+        assert "◌ switch to eagle3: asked, not confirmed yet" in t.text
+        t.link.tell(Change(NOW, pools=pools(switch=SWITCH).status.pools))
+        await t.settle()
+        assert "asked" not in t.text
+        assert "switching qwen3-vl to eagle3" in t.text
+
+
+@screen_test
+async def test_what_is_refused_is_not_shown_as_asked() -> None:
+    refusing = link()
+    async with terminal(refusing, ROOMY) as t:
+        await t.press("5", "j", "enter")
+        refusing.up = False
+        await t.press("y")
+        assert "not confirmed yet" not in t.text
+        assert "no daemon answers" in t.text
 
 
 @screen_test
 async def test_a_plan_that_is_refused_can_not_be_confirmed() -> None:
-    async with terminal(FakeLink(snapshot(worker()))) as t:
-        await t.press("p", "down", "down")
-        assert "the model Qwen3-VL-32B-Instruct is not there → download it first" in t.text
+    async with terminal(link()) as t:
+        await t.press("5", "G")
+        assert "✕ the model Qwen3-VL-32B-Instruct is not there → download it first" in t.text
         await t.press("enter")
-        assert "switch qwen3-vl to" in t.text
-        await t.press("escape")
+        assert "switch qwen3-vl to big?" not in t.text
         assert t.link.switches == []
-        assert "1/1 ready" in t.text
+        await t.press("g")
+        assert "nothing changes" in t.text
 
 
 @screen_test
-async def test_without_an_answer_the_dialog_says_why() -> None:
-    async with terminal(FakeLink(snapshot(worker()))) as t:
-        t.link.up = False
-        await t.press("p")
-        assert "no daemon answers" in t.text
-        await t.press("escape")
-        assert "● ready" in t.row("› qwen3-vl-0")
+async def test_warnings_of_the_host_are_told_before_and_in_the_question() -> None:
+    warned = link()
+    warning = PlanWarning("qwen3-vl-1", "GPU 1 has 70 GiB free, it needs 75 GiB", "lower mem-fraction-static", True)
+    warned.switch_plan = msgspec.structs.replace(warned.switch_plan, warnings=(warning,))
+    async with terminal(warned, ROOMY) as t:
+        await t.press("5", "j")
+        assert "▲ qwen3-vl-1 would wait: GPU 1 has 70 GiB free" in t.text
+        assert "→ lower mem-fraction-static" in t.text
+        await t.press("enter")
+        assert "qwen3-vl-1 would wait: GPU 1 has 70 GiB free, it needs 75 GiB." in words(t)
+
+
+@screen_test
+async def test_behind_a_gateway_nobody_is_cut_off() -> None:
+    fronted = link(pools(gateway=None), role="operator")
+    async with terminal(fronted, ROOMY) as t:
+        await t.press("5", "j")
+        assert "cut off" in t.text
+    front = _gateway()
+    async with terminal(link(pools(gateway=front)), ROOMY) as t:
+        await t.press("5", "j")
+        assert "runs standard, as the file says · behind a gateway" in t.text
+        assert "nobody is cut off" in t.text
+
+
+def _gateway() -> object:
+    from qvl.model.status import GatewayStatus
+
+    known = msgspec.structs.asdict(worker("qwen3-vl-0"))
+    return GatewayStatus(**(known | {"name": "qwen3-vl-gateway"}))
+
+
+@screen_test
+async def test_without_an_answer_the_screen_says_why_and_asks_again_on_demand() -> None:
+    away = link()
+    async with terminal(away) as t:
+        away.up = False
+        await t.press("5")
+        assert "✕ no daemon answers" in t.text
+        away.up = True
+        await t.press("R")
+        assert "› standard" in t.text
 
 
 @screen_test
 async def test_an_override_is_told_and_leads_back_to_the_files_profile() -> None:
-    async with terminal(FakeLink(pools(override="standard"))) as t:
-        await t.press("p")
-        assert "runs now, by a switch" in t.row("› standard")
-        await t.press("down", "down", "down")
-        assert "ends the override" in t.row("› the file's profile")
-        assert "one after the other; now 3 requests in flight" in words(t)
-        await t.press("y")
-        assert t.link.switches == [("qwen3-vl", None)]
-
-
-@screen_test
-async def test_without_an_override_there_is_no_way_back_to_offer() -> None:
-    async with terminal(FakeLink(snapshot(worker()))) as t:
-        await t.press("p")
-        assert "the file's profile" not in t.text
-        await t.press("down", "n")
-        assert t.link.switches == []
-        assert "1/1 ready" in t.text
-
-
-SWITCH = SwitchStatus("switch", "eagle3", "restarting", "qwen3-vl-1", 1, 2, NOW - timedelta(seconds=40), 71)
-
-
-@screen_test
-async def test_a_switch_under_way_is_shown_step_by_step_and_can_be_taken_back() -> None:
-    async with terminal(FakeLink(pools(switch=SWITCH))) as t:
-        assert "switching qwen3-vl to eagle3, 71%: restarting on qwen3-vl-1, " in t.lines[1]
-        assert t.lines[1].endswith("· p shows it")
-        await t.press("p")
-        assert "71%  1 of 2 workers" in t.row("restarting   for 40 s")
-        step = Event(
-            seq=12, at=NOW, kind="switch", message="smoke test", pool="qwen3-vl", data={"step": "smoke test", "to": "x"}
-        )
-        assert "◐ starting" in t.row("› qwen3-vl-1")
-        assert "weights 42%" in t.row("› qwen3-vl-1")
-        await t.press("c")
-        await t.press("c")
-        assert t.link.cancelled == ["qwen3-vl"]
-        assert "taking it back" in t.text
-        back = msgspec.structs.replace(SWITCH, step="rolling back", worker=None)
-        t.link.tell(Change(NOW, pools=pools(switch=back).status.pools))
-        await t.settle()
-        assert "rolling back" in t.row("1 of 2 workers")
-        outcome = Event(
-            seq=11,
-            at=NOW,
-            kind="switch",
-            message="went back to profile standard: asked to",
-            severity=Severity.ERROR,
-            pool="qwen3-vl",
-        )
-        t.link.tell(outcome, step, Change(NOW, pools=pools().status.pools))
-        await t.settle()
-        assert "│  ✕ went back to profile standard: asked to" in t.text
+    overridden = link(pools(profile="eagle3", override="eagle3"))
+    async with terminal(overridden, ROOMY) as t:
+        await t.press("5")
+        assert "› qwen3-vl 3/3 eagle3*" in t.text
+        assert "runs eagle3, by a switch; the file says otherwise (x resets)" in t.text
+        assert "runs now, by a switch" in t.row("› eagle3")
+        await t.press("x")
+        assert "ends the override" in t.row("› the file's profile ")
+        assert overridden.planned[-1] is None
         await t.press("enter")
-        assert "› qwen3-vl-0" in t.text
+        assert "take qwen3-vl back to the file's profile?" in t.text
+        await t.press("y")
+        assert overridden.switches == [("qwen3-vl", None)]
 
 
 @screen_test
-async def test_who_may_only_look_may_watch_a_switch() -> None:
-    async with terminal(FakeLink(pools(switch=SWITCH), role="viewer")) as t:
-        await t.press("p", "c")
-        assert "1 of 2 workers" in t.text
+async def test_without_an_override_there_is_nothing_to_reset() -> None:
+    async with terminal(link()) as t:
+        await t.press("5", "x")
+        assert "there is nothing to reset" in t.text
+        assert "the file's profile" not in t.text
+
+
+@screen_test
+async def test_a_switch_under_way_is_shown_stage_by_stage() -> None:
+    async with terminal(link(*under_way()), (100, 40)) as t:
+        assert t.lines[1].endswith("· 5 shows it")
+        await t.press("5")
+        assert "47%  1 of 3 workers  40 s  restarting" in t.text
+        assert "✓ drain 2 s  ✓ stop 1 s  ✓ release  ✓ start 17 s  ✓ smoke 1 s" in t.row("✓ qwen3-vl-0")
+        assert "✓ drain 5 s  ✓ stop 1 s  ✓ release  ◐ start 42%, 9 s left  · smoke" in t.row("◐ qwen3-vl-1")
+        assert "its turn comes" in t.row("○ qwen3-vl-2")
+        assert "on its way" in t.row("   eagle3")
+        assert t.link.planned == [], "there is nothing to plan now"
+        await t.press("enter")
+        assert "c takes it back" in t.text
+
+
+@screen_test
+async def test_it_is_taken_back_after_a_question_and_the_way_back_is_shown_as_such() -> None:
+    async with terminal(link(*under_way()), (100, 40)) as t:
+        await t.press("5", "c")
+        assert "take the change of qwen3-vl back?" in t.text
+        await t.press("n")
         assert t.link.cancelled == []
+        await t.press("c", "y")
+        assert t.link.cancelled == ["qwen3-vl"]
+        assert "◌ take it back: asked, not confirmed yet" in t.text
+        t.link.tell(*going_back())
+        await t.settle()
+        assert "not confirmed yet" not in t.text
+        assert "↩ goes back to what ran: qwen3-vl-1 did not get ready: out of GPU memory at load" in t.text
+        assert "20%  0 of 2 workers back" in t.text
+        await t.press("c")
+        assert "it goes back already" in t.text
+        assert t.link.cancelled == ["qwen3-vl"]
+
+
+@screen_test
+async def test_the_way_back_has_its_own_stages() -> None:
+    async with terminal(link(*going_back()), (100, 40)) as t:
+        await t.press("5")
+        assert "✕ start 9 s" in t.row("✕ qwen3-vl-1")
+        assert "✓ release  ◐ start 40%, 12 s left" in t.row("◐ qwen3-vl-1")
+
+
+@screen_test
+async def test_how_it_ended_stays_until_the_cursor_moves() -> None:
+    async with terminal(link(*going_back()), (100, 40)) as t:
+        await t.press("5")
+        t.link.tell(outcome(good=False), Change(NOW, pools=pools().status.pools))
+        await t.settle()
+        assert "✕ 12:03:31 went back to profile standard: qwen3-vl-1 did not get ready" in plain(t)
+        assert "✕ start 9 s" in t.text
+        assert "↩ and back" in t.text
+        await t.press("j")
+        assert "↩ and back" not in t.text
+        assert "last change" in t.text
+        assert "went back to profile standard" in t.text
+
+
+@screen_test
+async def test_what_ended_before_is_told_below_the_plan() -> None:
+    async with terminal(link(pools(), outcome(5)), (100, 40)) as t:
+        await t.press("5")
+        assert "✓ 12:03:31 switched to profile eagle3" in t.text
+
+
+@screen_test
+async def test_who_may_only_look_sees_what_differs_and_why_nothing_can_be_asked() -> None:
+    async with terminal(link(*under_way(), role="viewer"), (100, 40)) as t:
+        await t.press("5", "c")
+        assert "to take it back is not permitted: viewers may look only" in plain(t)
+        assert "1 of 3 workers" in t.text
+        assert t.link.cancelled == []
+    async with terminal(link(role="viewer"), (100, 40)) as t:
+        await t.press("5", "j")
+        assert "unset → EAGLE3" in t.row("args.speculative-algorithm")
+        assert "only operators may plan and switch; above is what differs from standard." in t.text
+        await t.press("enter")
+        assert "a switch is not permitted: viewers may look only" in plain(t)
+        assert t.link.planned == []
+        assert t.link.switches == []
+
+
+@screen_test
+async def test_a_view_that_was_asked_to_only_look_asks_for_no_plan() -> None:
+    async with terminal(link(), (100, 40), readonly=True) as t:
+        await t.press("5", "j", "x", "c")
+        assert "this view is read-only; above is what differs from standard." in t.text
+        assert t.link.planned == []
+
+
+@screen_test
+async def test_pools_are_gone_through_and_each_has_its_own_cursor() -> None:
+    two = snapshot(worker(), worker("chat-0", profile="big"))
+    async with terminal(link(two)) as t:
+        await t.press("5", "j")
+        assert "› eagle3" in t.text
+        await t.press("l")
+        assert "› chat 1/1 big" in t.text
+        assert "› big" in t.text
+        assert "used by qwen3-vl" in t.row("   standard")
+        await t.press("l", "right")
+        assert "› chat 1/1 big" in t.text
+        await t.press("h", "left")
+        assert "› qwen3-vl 1/1 standard" in t.text
+        await t.press("right_square_bracket")
+        assert "› chat 1/1 big" in t.text
+
+
+@screen_test
+async def test_a_long_plan_is_paged_and_the_cursor_stops_at_the_ends() -> None:
+    long = link()
+    long.switch_plan = eagle_plan(*(f"qwen3-vl-{n}" for n in range(16)))
+    async with terminal(long) as t:
+        await t.press("5", "up", "k")
+        assert "› standard" in t.text
+        await t.press("down")
+        first = t.lines[10:-1]
+        await t.press("pagedown")
+        assert t.lines[10:-1] != first
+        await t.press("pageup")
+        assert t.lines[10:-1] == first
+        await t.press("ctrl+d", "ctrl+u", "end", "home")
+        assert "› standard" in t.text
+
+
+@screen_test
+async def test_a_profile_is_clicked() -> None:
+    async with terminal(link()) as t:
+        await t.press("5")
+        row = next(n for n, line in enumerate(t.lines) if "   eagle3" in line)
+        await t.pilot.click(offset=(6, row))
+        await t.settle()
+        assert "› eagle3" in t.text
+
+
+@screen_test
+async def test_an_edit_that_comes_in_meanwhile_has_the_profiles_read_again() -> None:
+    async with terminal(link()) as t:
+        await t.press("5")
+        told = pools().status.supervisor
+        config = msgspec.structs.replace(told.config, applied="b7", revision="b7")
+        before = len(t.link.planned)
+        t.link.tell(Change(NOW, supervisor=msgspec.structs.replace(told, config=config)))
+        await t.settle()
+        assert len(t.link.planned) == before + 1
+        assert "› standard" in t.text
+
+
+@screen_test
+async def test_beside_the_plan_stands_what_the_profile_comes_to() -> None:
+    async with terminal(link(), (140, 40)) as t:
+        await t.press("5", "j")
+        assert "eagle3, as qwen3-vl runs it" in t.text
+        assert "0.85" in t.row(" mem-fraction-static ")
+        assert "eagle3 · on sglang" not in t.text
+        assert "Qwen/Qwen3-VL-8B-Instruct · on sglang · extends standard" in t.text
+
+
+@screen_test
+async def test_a_daemon_that_is_gone_leaves_what_was_known() -> None:
+    async with terminal(link(), ROOMY) as t:
+        await t.press("5", "j")
+        t.link.drop()
+        await t.until(lambda: "reconnecting" in t.text, "the loss")
+        assert t.app.screen.has_class("-stale")
+        assert "unset → EAGLE3" in t.text
+        await t.press("enter")
+        assert "a switch can't be asked now: there is no connection to the daemon" in plain(t)
 
 
 @screen_test
 async def test_pools_are_acted_on_from_the_palette_after_a_question() -> None:
-    async with terminal(FakeLink(pools())) as t:
+    told = snapshot(worker(), starting("qwen3-vl-1"))
+    async with terminal(FakeLink(told)) as t:
         await t.press("colon")
         await t.until(lambda: "CommandPalette" in type(t.app.screen).__name__, "the palette")
         await t.press(*"stop pool")
@@ -143,3 +343,12 @@ async def test_pools_are_acted_on_from_the_palette_after_a_question() -> None:
         await t.press("y")
         assert t.link.acts == [("stop", "pool qwen3-vl")]
         assert all("stop asked" in t.row(start) for start in ("› qwen3-vl-0", "   qwen3-vl-1  "))
+
+
+@screen_test
+async def test_without_a_pool_there_is_nothing_to_switch() -> None:
+    told = snapshot()
+    async with terminal(link(told)) as t:
+        await t.press("5", "enter", "c", "x", "j", "l")
+        assert "no pool is configured" in t.text
+        assert t.link.switches == []

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from qvl.model.api import Accepted
 from qvl.model.error import QvlError
+from qvl.model.plan import Plan
 from qvl.model.status import PoolStatus
 
+from qvl_tui.asked import FILE, AskedChanges
 from qvl_tui.format import count
 from qvl_tui.link import Link
 from qvl_tui.sentences import interrupted, state
@@ -33,6 +35,7 @@ class Acts:
         self._store = store
         self._clock = clock
         self._changed = changed
+        self.changes = AskedChanges(store)
 
     def permitted(self, what: str) -> bool:
         """Whether this may be asked now; where not, that is told."""
@@ -89,19 +92,31 @@ class Acts:
 
     def switch(self, pool: str, profile: str | None) -> None:
         """The user saw what that does and confirmed it. `profile` None: back to the one of the file."""
-        self._app.run_worker(self._told(self._link.switch(pool, profile)))
+        what = f"switch to {profile}" if profile is not None else "back to the file's profile"
+        self._change(pool, what, self._link.switch(pool, profile))
 
     def cancel(self, pool: str) -> None:
         """The change under way on this pool shall be taken back."""
-        self._app.run_worker(self._told(self._link.cancel_switch(pool)))
+        self._change(pool, "take it back", self._link.cancel_switch(pool))
 
-    async def _told(self, asked: Awaitable[Accepted]) -> None:
+    def apply(self, plan: Plan) -> None:
+        """The user saw this plan of the file and confirmed it."""
+        self._change(FILE, f"apply revision {plan.revision}", self._link.apply(plan.id))
+
+    def _change(self, name: str, what: str, asked: Awaitable[Accepted]) -> None:
+        self.changes.ask(name, what, self._clock())
+        self._changed({Topic.STATE})
+        self._app.run_worker(self._told(name, asked))
+
+    async def _told(self, name: str, asked: Awaitable[Accepted]) -> None:
         try:
             accepted = await asked
         except QvlError as error:
+            self.changes.refused(name)
             self._refused(error)
         else:
-            self._app.notify(accepted.message, timeout=4)
+            self.changes.accepted(name, accepted.seq)
+        self._changed({Topic.STATE})
 
     async def _act(self, verb: str, name: str, *, pool: bool) -> None:
         names = [worker.name for worker in self._store.workers.values() if worker.pool == name] if pool else [name]

@@ -88,8 +88,39 @@ _LOG = (
     Key("log.left", "left", "←", "sideways(-1)", "", "back left", Where.LOG),
 )
 _METRICS: tuple[Key, ...] = ()
-_SWITCH: tuple[Key, ...] = ()
-_CONFIG: tuple[Key, ...] = ()
+_SWITCH = (
+    Key("switch.confirm", "enter", "⏎", "confirm", "switch", "switch as planned; asks first", Where.SWITCH, acts=True),
+    Key("switch.cancel", "c", "c", "cancel", "take back", "take the change back; asks", Where.SWITCH, acts=True),
+    Key("switch.reset", "x", "x", "reset", "reset", "to the file's profile", Where.SWITCH, acts=True),
+    Key("switch.again", "R", "R", "again", "plan again", "ask for the plan again", Where.SWITCH),
+    Key("switch.down", "down,j", "↓ j", "move(1)", "", "next profile", Where.SWITCH),
+    Key("switch.up", "up,k", "↑ k", "move(-1)", "", "previous profile", Where.SWITCH),
+    Key("switch.first", "g,home", "g", "edge(-1)", "", "first profile", Where.SWITCH),
+    Key("switch.last", "G,end", "G", "edge(1)", "", "last profile", Where.SWITCH),
+    Key("switch.next_pool", "right,l", "→ l", "pool(1)", "", "next pool", Where.SWITCH),
+    Key("switch.previous_pool", "left,h", "← h", "pool(-1)", "", "previous pool", Where.SWITCH),
+    Key("switch.page_down", "pagedown,ctrl+d", "PgDn", "page(1)", "", "on in a long plan", Where.SWITCH),
+    Key("switch.page_up", "pageup,ctrl+u", "PgUp", "page(-1)", "", "back in it", Where.SWITCH),
+)
+_CONFIG = (
+    Key("config.apply", "A", "A", "apply", "apply", "apply the edit; asks first", Where.CONFIG, acts=True),
+    Key("config.again", "R", "R", "again", "plan again", "read and plan again", Where.CONFIG),
+    Key("config.next", "n", "n", "find(1)", "next", "next fault, or hit", Where.CONFIG),
+    Key("config.previous", "N", "N", "find(-1)", "", "fault or hit before", Where.CONFIG),
+    Key("config.search", "slash", "/", "search", "search", "search in the text", Where.CONFIG),
+    Key("config.edit", "o,E", "o", "edit", "edit", "open it in $EDITOR", Where.CONFIG),
+    Key("config.file", "tab", "Tab", "turn(1)", "", "next file", Where.CONFIG),
+    Key("config.file_before", "shift+tab", "⇧Tab", "turn(-1)", "", "file before", Where.CONFIG),
+    Key("config.clear", "escape", "Esc", "escape", "", "drop the search", Where.CONFIG),
+    Key("config.down", "down,j", "↓ j", "scroll(1)", "", "a line down", Where.CONFIG),
+    Key("config.up", "up,k", "↑ k", "scroll(-1)", "", "a line up", Where.CONFIG),
+    Key("config.page_down", "pagedown,ctrl+d", "PgDn", "page(1)", "", "a page down", Where.CONFIG),
+    Key("config.page_up", "pageup,ctrl+u", "PgUp", "page(-1)", "", "a page up", Where.CONFIG),
+    Key("config.first", "g,home", "g", "edge(-1)", "", "first line", Where.CONFIG),
+    Key("config.last", "G,end", "G", "edge(1)", "", "last line", Where.CONFIG),
+    Key("config.plan_down", "J", "J", "plan(1)", "", "on in a long plan", Where.CONFIG),
+    Key("config.plan_up", "K", "K", "plan(-1)", "", "back in it", Where.CONFIG),
+)
 _SHOW = {
     Where.FLEET: "the fleet",
     Where.WORKER: "all about a worker",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import QvlError
 from qvl.model.event import Frame
@@ -62,12 +63,24 @@ class Link(Protocol):
         ...
 
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted: ...
-    async def plan_switch(self, pool: str, profile: str) -> Plan: ...
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        """What `switch` would do."""
+        ...
+
     async def switch(self, pool: str, profile: str | None) -> Accepted:
         """None: back to the file's profile."""
         ...
 
     async def cancel_switch(self, pool: str) -> Accepted: ...
+    async def config(self) -> ConfigView:
+        """The files of the configuration as they are now."""
+        ...
+
+    async def plan(self) -> Plan:
+        """What they would change, to be applied by its id."""
+        ...
+
+    async def apply(self, plan_id: str) -> Accepted: ...
 
 
 def delays() -> Iterator[float]:

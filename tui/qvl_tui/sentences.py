@@ -121,12 +121,14 @@ def verdict(store: Store, now: datetime | None) -> Verdict:
         return _about(troubled[0], len(troubled) - 1, now)
     config = store.supervisor.config
     if config.error:
-        return Verdict("▲", Tone.WARN, f"config refused: {config.error}", "what runs is the last good one")
+        line, *more = config.error.splitlines()
+        text = f"config refused: {line}{_more(len(more))}"
+        return Verdict("▲", Tone.WARN, text, "the last good one runs; 6 shows it")
     for pool in store.pools:
         if pool.switch:
-            return Verdict("◐", Tone.ACCENT, switching(pool, pool.switch), "p shows it")
+            return Verdict("◐", Tone.ACCENT, switching(pool, pool.switch), "5 shows it")
     if config.pending:
-        return Verdict("▲", Tone.WARN, "an edit of the config waits", "qvlctl plan, then qvlctl apply")
+        return Verdict("▲", Tone.WARN, "an edit of the config waits", "6 shows it")
     workers = [worker for worker in store.workers.values() if worker.phase is not Phase.PARKED]
     if not workers:
         return Verdict("○", Tone.MUTED, "no workers are configured", "qvlctl edit")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qvl.client.aio import Client, Way
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -43,9 +44,6 @@ class SocketLink:
     async def worker(self, name: str) -> WorkerDetail:
         return await self._client.worker(name)
 
-    async def profile(self, name: str, pool: str) -> ProfileDetail:
-        return await self._client.profile(name, pool)
-
     async def resolved(self, worker: str) -> Resolved:
         return await self._client.resolved(worker)
 
@@ -55,7 +53,12 @@ class SocketLink:
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:
         return await (self._client.act_pool(verb, name) if pool else self._client.act_worker(verb, name))
 
-    async def plan_switch(self, pool: str, profile: str) -> Plan:
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        return await self._client.profile(name, pool)
+
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        if profile is None:
+            return await self._client.plan_reset(pool)
         return await self._client.plan_switch(pool, profile)
 
     async def switch(self, pool: str, profile: str | None) -> Accepted:
@@ -65,3 +68,12 @@ class SocketLink:
 
     async def cancel_switch(self, pool: str) -> Accepted:
         return await self._client.cancel_switch(pool)
+
+    async def config(self) -> ConfigView:
+        return await self._client.config()
+
+    async def plan(self) -> Plan:
+        return await self._client.plan()
+
+    async def apply(self, plan_id: str) -> Accepted:
+        return await self._client.apply(plan_id)

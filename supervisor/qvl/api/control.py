@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.event import Event, Frame
 from qvl.model.plan import Plan
@@ -91,6 +92,10 @@ class Control(Protocol):
 
     async def resolved(self, worker: str) -> Resolved:
         """Asks the engine, which may take seconds."""
+        ...
+
+    async def config(self) -> ConfigView:
+        """Reads the files anew, which may take a second."""
         ...
 
     async def version(self) -> VersionInfo: ...

@@ -23,6 +23,7 @@ from qvl.model.api import (
     VersionInfo,
     WhoAmI,
 )
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
@@ -121,6 +122,10 @@ async def resolved(call: Call, name: str) -> Resolved:
     return await call.control.resolved(name)
 
 
+async def config(call: Call) -> ConfigView:
+    return await call.control.config()
+
+
 async def version(call: Call) -> VersionInfo:
     return await call.control.version()
 
@@ -179,6 +184,12 @@ OPERATIONS = (
     operation("GET", "/v1/history", history, "figures of the past"),
     operation("GET", "/v1/profiles", profiles, "the profiles of the configuration"),
     operation("GET", "/v1/profiles/{name}", profile, "a profile as resolved, and where each value comes from"),
+    operation(
+        "GET",
+        "/v1/config",
+        config,
+        "the configuration's files as they are now, without secrets, with their faults and what they would change",
+    ),
     operation("GET", "/v1/version", version, "versions of the daemon and of the engines"),
     operation("GET", "/v1/whoami", whoami, "who you are to the daemon, and what you may do"),
     operation(

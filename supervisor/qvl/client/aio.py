@@ -24,6 +24,7 @@ from qvl.model.api import (
     VersionInfo,
     WhoAmI,
 )
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame
@@ -95,6 +96,10 @@ class Client:
         """What its engine made of its arguments; it is asked now, and may take 5 s."""
         return await self._get(f"/v1/workers/{quoted(worker)}/resolved", Resolved)
 
+    async def config(self) -> ConfigView:
+        """The configuration's files as they are now, and what is wrong with them."""
+        return await self._get("/v1/config", ConfigView)
+
     async def version(self) -> VersionInfo:
         return await self._get("/v1/version", VersionInfo)
 
@@ -120,6 +125,10 @@ class Client:
     async def reset_switch(self, pool: str) -> Accepted:
         """Back to the profile of the file."""
         return await self._send("DELETE", f"/v1/pools/{quoted(pool)}/switch", Accepted)
+
+    async def plan_reset(self, pool: str) -> Plan:
+        """What `reset_switch` would do."""
+        return await self._send("DELETE", f"/v1/pools/{quoted(pool)}/switch?dry_run=1", Plan)
 
     async def cancel_switch(self, pool: str) -> Accepted:
         return await self._send("DELETE", f"/v1/pools/{quoted(pool)}/switch?cancel=1", Accepted)

@@ -1,5 +1,6 @@
 """A config file and its drop-ins, understood or refused: every fault at once, and never an exception."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Loaded:
     """12 hex digits over the names and bytes of all files; empty where there was none to read."""
     sources: tuple[Path, ...]
     """The main file, then its drop-ins, read or not."""
+    contents: Mapping[Path, bytes]
+    """Of those that could be read: what the faults are about."""
 
 
 def load(path: Path, *, flag_check: FlagCheck | None = None) -> Loaded:
@@ -48,7 +51,8 @@ def load(path: Path, *, flag_check: FlagCheck | None = None) -> Loaded:
         return order.get(fault.file, len(order)), fault.line, fault.key, fault.message
 
     faults = tuple(sorted(report.faults, key=position))
-    return Loaded(config, faults, tuple(sorted(report.warnings, key=position)), sources.revision, sources.paths)
+    warnings = tuple(sorted(report.warnings, key=position))
+    return Loaded(config, faults, warnings, sources.revision, sources.paths, sources.contents)
 
 
 def _check_placement(draft: Draft) -> None:

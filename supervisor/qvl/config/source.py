@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,8 @@ class Sources:
     """12 hex digits of a SHA-256 over the names and bytes of all files; empty where there is none to read."""
     paths: tuple[Path, ...]
     """The files that were read, or could not be; the main file first."""
+    contents: Mapping[Path, bytes]
+    """Of those that could be read."""
 
 
 def read_sources(main: Path, report: Report) -> Sources:
@@ -47,12 +49,12 @@ def read_sources(main: Path, report: Report) -> Sources:
     paths = (main, *_drop_ins(main, report))
     digest = hashlib.sha256()
     merged = Table(Mark(main, 0))
-    seen = False
+    contents: dict[Path, bytes] = {}
     for path in paths:
         data = _read(path, report)
         if data is None:
             continue
-        seen = True
+        contents[path] = data
         digest.update(f"{path.name}\0{len(data)}\0".encode(errors="surrogateescape") + data)
         table = _parse(path, data, report)
         if path == main and not data.strip():
@@ -61,7 +63,7 @@ def read_sources(main: Path, report: Report) -> Sources:
             )
         if table:
             merged = merge(merged, table)
-    return Sources(merged, digest.hexdigest()[:12] if seen else "", paths)
+    return Sources(merged, digest.hexdigest()[:12] if contents else "", paths, contents)
 
 
 def _drop_ins(main: Path, report: Report) -> Sequence[Path]:

@@ -5,6 +5,7 @@ was tried and went back, which isn't tried again until the file changes or someo
 """
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -202,6 +203,17 @@ class Configuration:
         while len(self._plans) > PLANS:
             del self._plans[next(iter(self._plans))]
         return named
+
+    async def look(self) -> tuple[Loaded, Prepared | None]:
+        """The live file as it is now, and what it would change: None where there are faults. Nothing comes of it."""
+        loaded = await asyncio.to_thread(self._load, self.path)
+        if loaded.config is None:
+            return loaded, None
+        prepared = self._planner.prepare(loaded.config, self._overrides)
+        if faults := prepared.fleet.faults:
+            return dataclasses.replace(loaded, config=None, faults=faults), None
+        made = await self.warned(prepared.plan, prepared.fleet.workers)
+        return loaded, msgspec.structs.replace(prepared, plan=made)
 
     async def apply(self, number: str) -> tuple[str, ...]:
         """Have a plan applied if it still holds; returns the workers that it concerns, before it is."""

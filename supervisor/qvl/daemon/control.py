@@ -13,6 +13,7 @@ from qvl.config.origins import profile_infos
 from qvl.core.inputs import Input, RestartAsked, StartAsked, StopAsked
 from qvl.daemon import report
 from qvl.daemon.changes import Changes, summary
+from qvl.daemon.config_view import ConfigReader
 from qvl.daemon.configuration import Configuration
 from qvl.daemon.details import Details
 from qvl.daemon.gateway_status import gateway_status
@@ -26,6 +27,7 @@ from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.switching import Switching
 from qvl.daemon.worker import Worker
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, VersionInfo
+from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Frame
@@ -67,6 +69,7 @@ class DaemonControl:
         self._resolver = resolver
         self._profiles = Profiles(supervisor, configuration, launcher, gpus)
         self._details = Details(launcher, gpus, journal)
+        self._config = ConfigReader(configuration, self._launches)
         self._gateways = gateways
         self._spawn = spawn
         self._restart = restart
@@ -108,6 +111,9 @@ class DaemonControl:
     async def resolved(self, worker: str) -> Resolved:
         self._known(worker, self._supervisor.workers, "worker")
         return await self._resolver.ask(self._supervisor.workers[worker])
+
+    async def config(self) -> ConfigView:
+        return await self._config.read()
 
     async def version(self) -> VersionInfo:
         config = self._configuration.applied
@@ -253,6 +259,13 @@ class DaemonControl:
             self._supervisor.workers.values(),
             key=lambda w: (order.get(w.record.pool, len(order)), w.spec.index, w.name),
         )
+
+    def _launches(self) -> Iterable[Launch]:
+        """What runs, and what is to."""
+        for worker in self._supervisor.workers.values():
+            yield worker.spec.launch
+            if worker.record.launched is not None:
+                yield worker.record.launched
 
     def _refuse_while_closing(self) -> None:
         if self.closing:
