@@ -4,9 +4,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvl_tui import crash, keymap, prefs
 from qvl_tui.link import Link
+
+if TYPE_CHECKING:
+    from qvl_tui.app import QvlApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,27 @@ def show(
         keymap=keymap.load(keymap.path()),
         home=home,
     )
+    return _run(app, options)
+
+
+def _run(app: "QvlApp", options: Options) -> int:
     app.run(mouse=options.mouse)
     if app.crashed is not None:
         crash.tell(app.crashed, app.report)
         return 1
     return app.return_code or 0
+
+
+def replay(path: Path) -> int:
+    """Show the recording at `path`. Raises QvlError where it is none."""
+    from qvl_tui.replay.app import ReplayApp
+    from qvl_tui.replay.deck import Deck
+    from qvl_tui.replay.tape import Tape
+
+    deck = Deck(Tape(path))
+    app = ReplayApp(deck, prefs=prefs.load(prefs.home() / "tui.json"), keymap=keymap.load(keymap.path()))
+    deck.toggle()
+    return _run(app)
 
 
 def run(socket: Path, options: Options | None = None, *, owned: bool = False) -> int:

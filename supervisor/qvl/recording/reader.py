@@ -23,6 +23,7 @@ LONGEST_LINE = 32 << 20
 _PIECE = 64 << 10
 _GZIP = 31
 """zlib's word for: with gzip's header and checksum."""
+_LOG = b'{"type":"log"'
 _NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -83,15 +84,18 @@ class Recording:
         """The index of the block in which `at` lies; the nearest one where it lies in none."""
         return max(0, bisect_right(self.blocks, at, key=lambda block: block.summary.begin) - 1)
 
-    def records(self, index: int) -> Iterator[Record]:
-        """What is in a block, in order; lines that this version doesn't understand are left out."""
+    def records(self, index: int, *, logs: bool = True) -> Iterator[Record]:
+        """What is in a block, in order; lines that this version doesn't understand are left out, and without `logs`
+        those of logs, at little cost."""
         for line in self._lines(self.blocks[index]):
+            if not logs and line.startswith(_LOG):
+                continue
             if (record := self._decode(line)) is not None:
                 yield record
 
     def key(self, index: int) -> Key | None:
         """What is needed to begin at a block; None where it was cut off before that."""
-        return next((record for record in self.records(index) if isinstance(record, Key)), None)
+        return next((record for record in self.records(index, logs=False) if isinstance(record, Key)), None)
 
     def having(self, content: Content, before: int) -> Iterator[int]:
         """The blocks with such content, from `before` (included) back."""
@@ -161,7 +165,7 @@ class Recording:
     def _complete(self) -> bool:
         if self.damage is not None or not self.blocks[-1].whole:
             return False
-        return any(isinstance(record, End) for record in self.records(len(self.blocks) - 1))
+        return any(isinstance(record, End) for record in self.records(len(self.blocks) - 1, logs=False))
 
     # --- lines ----------------------------------------------------------------------------------------------------
 
