@@ -56,7 +56,8 @@ class ReplayLink:
             await asyncio.sleep(LOOK)
             before, at = at, self._deck.at
             pieces = [piece for piece in block if before < piece.at <= at]
-            for index in range(index + 1, self._tape.recording.find(at) + 1):
+            while index < self._tape.recording.find(at):
+                index += 1
                 block = await asyncio.to_thread(self._tape.logged, index, worker)
                 pieces += (piece for piece in block if before < piece.at <= at)
 
