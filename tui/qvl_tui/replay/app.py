@@ -1,6 +1,8 @@
 """The interface over a recording: the same screens, with a deck in the place of the link's loop and keys to move in
 time."""
 
+from pathlib import Path
+
 from qvl.recording.block import Mark
 
 from qvl_tui.app import BEAT, QvlApp
@@ -28,16 +30,22 @@ class ReplayApp(QvlApp):
         interval: float = BEAT,
         prefs: Preferences | None = None,
         keymap: Keymap | None = None,
+        home: Path | None = None,
     ) -> None:
-        """Preferences are taken over, and not kept: the worker in focus is of another time and host."""
-        super().__init__([ReplayLink(deck)], interval=interval, prefs=prefs, keymap=keymap, clock=deck.clock)
+        link = ReplayLink(deck)
+        super().__init__([link], interval=interval, prefs=prefs, keymap=keymap, home=home, clock=deck.clock)
         self.deck = deck
+        self._own = self.context.worker
         self.context.replay = deck
         deck.jumped = self._begin_anew
 
     async def _follow(self, session: Session) -> None:
         session.store.role = REPLAY
         await self.deck.run(session.store, self._changed)
+
+    def on_unmount(self) -> None:
+        # What is kept is which worker of one's own was in focus, not one of another host and time.
+        self.context.worker = self._own
 
     def _begin_anew(self) -> None:
         here = self.screen
