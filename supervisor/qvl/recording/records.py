@@ -47,9 +47,10 @@ class Key(msgspec.Struct, frozen=True, tag="key"):
     """The newest Event frames, oldest first."""
     lost: int = 0
     """Events that were lost so far."""
+    since: Moment = 0
+    """Since when the daemon is heard, or is not."""
     away: str | None = None
-    """Why the daemon can't be heard right now."""
-    away_since: Moment | None = None
+    """Why it can't be heard."""
 
 
 class Told(msgspec.Struct, frozen=True, tag="frame"):

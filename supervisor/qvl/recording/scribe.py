@@ -34,7 +34,8 @@ class Scribe:
         self._logs = logs
         self._opened = False
         self._heard = 0
-        self._away: tuple[str, int] | None = None
+        self._away: str | None = None
+        self._since = 0
         self._figures: Doc | None = None
         self._figures_heard = 0
         self._figures_written = 0
@@ -53,8 +54,9 @@ class Scribe:
         match frame["type"]:
             case "away":
                 self._settle()
-                self._away = (frame["message"], at)
-                self._put(Away(self._moment(at), frame["message"]), Mark.AWAY)
+                at = self._moment(at)
+                self._put(Away(at, frame["message"]), Mark.AWAY)
+                self._away, self._since = frame["message"], at
             case "change" if not is_news(frame):
                 self._figures = frame if self._figures is None else merged(self._figures, frame)
                 self._figures_heard = at
@@ -128,13 +130,13 @@ class Scribe:
             self._old = min(self._old, frame["seq"]) if self._opened else frame["seq"]
         if not self._opened:
             self.picture.take(frame)  # there is nothing before it to begin with
-            self._heard = at
+            self._heard = self._since = at
         at = self._moment(at)
         self._put(Told(at, Raw(msgspec.json.encode(frame))), mark)
         self.picture.take(frame)
         self._heard = at
-        if frame["type"] == "snapshot":
-            self._away = None
+        if frame["type"] == "snapshot" and self._away is not None:
+            self._away, self._since = None, at
 
     def _put_log(self, worker: str, at: int) -> None:
         offset, data = self._pieces.pop(worker)
@@ -159,7 +161,6 @@ class Scribe:
             self._writer.write(self._key(snapshot, at))
 
     def _key(self, snapshot: Doc, at: int) -> Key:
-        reason, since = self._away or (None, None)
         raw = Raw(msgspec.json.encode(snapshot))
         events = tuple(Raw(msgspec.json.encode(event)) for event in self.picture.events)
-        return Key(at, self._heard, raw, events, self.picture.lost, reason, since)
+        return Key(at, self._heard, raw, events, self.picture.lost, self._since, self._away)

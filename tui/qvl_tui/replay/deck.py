@@ -11,15 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from qvl.model.api import History
-from qvl.model.event import Snapshot
 from qvl.recording.block import Mark
-from qvl.recording.records import Away
 
 from qvl_tui.paint import Line
 from qvl_tui.replay.bar import replay_bar
 from qvl_tui.replay.player import Player, moment
-from qvl_tui.replay.tape import Heard, Tape
-from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.replay.tape import Heard, Linked, Tape
+from qvl_tui.store import Store, Topic
 
 TICK = 1.0
 """Seconds between two pictures of the replay bar."""
@@ -159,11 +157,9 @@ def tell(store: Store, heard: Heard) -> set[Topic]:
     """Tell a store one thing; answers what it may have changed."""
     mono = heard.at / 1000
     match heard.what:
-        case Away(message=message):
-            return store.linked(LinkPhase.DOWN, mono, message)
+        case Linked(phase, reason):
+            return store.linked(phase, mono, reason)
         case History() as history:
             return store.seed(history)
-        case Snapshot() as snapshot:
-            return store.apply(snapshot, mono) | store.linked(LinkPhase.UP, mono)
         case frame:
             return store.apply(frame, mono)

@@ -16,7 +16,7 @@ from qvl.recording.block import SLOT_MS, Content, Mark
 from qvl.recording.reader import Recording
 from qvl.recording.records import Away, Document, Key, Log, Told
 
-from qvl_tui.store import KEPT_EVENTS
+from qvl_tui.store import KEPT_EVENTS, LinkPhase
 
 WARM = 600_000
 """Milliseconds of the past that are told along with a picture, so that its charts have their last minutes."""
@@ -25,11 +25,18 @@ HISTORY = "/v1/history"
 T = TypeVar("T")
 
 
+class Linked(NamedTuple):
+    """The recorder came to hear the daemon, or lost it."""
+
+    phase: LinkPhase
+    reason: str = ""
+
+
 class Heard(NamedTuple):
     """Something that a store is told, and when that came (unix milliseconds)."""
 
     at: int
-    what: Frame | Away | History
+    what: Frame | Linked | History
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +99,13 @@ class Tape:
         for record in self.recording.records(index, logs=False):
             match record:
                 case Told():
-                    if (frame := decoded(self._frame, record.frame)) is not None:
+                    frame = decoded(self._frame, record.frame)
+                    if isinstance(frame, Snapshot):
+                        yield Heard(record.at, Linked(LinkPhase.UP))
+                    if frame is not None:
                         yield Heard(record.at, frame)
                 case Away():
-                    yield Heard(record.at, record)
+                    yield Heard(record.at, Linked(LinkPhase.DOWN, record.message))
                 case Document(target=target) if target == HISTORY:
                     if (history := decoded(_HISTORY, record.body)) is not None:
                         yield Heard(record.at, history)
@@ -111,8 +121,8 @@ class Tape:
             yield Heard(key.heard, Lost(key.lost))
         for event in self.events_before(index, key):
             yield Heard(key.heard, event)
-        if key.away is not None:
-            yield Heard(key.away_since or key.heard, Away(key.away_since or key.heard, key.away))
+        phase = LinkPhase.UP if key.away is None else LinkPhase.DOWN
+        yield Heard(key.since, Linked(phase, key.away or ""))
 
     def events_before(self, index: int, key: Key, count: int = KEPT_EVENTS) -> list[Event]:
         """The newest events before a block, oldest first. `key` remembers some; for older ones it goes back to a block
