@@ -32,10 +32,10 @@ def replay_bar(player: Player, now: float, moments: Sequence[Moment], width: int
         (f"  {_speed(player.speed):<4} ", Tone.MUTED),
     )
     end = _end(player, place, moments, cut=cut)
-    room = width - length(start) - length(end) - 2
+    room = width - length(start) - length(end)
     if room < _NARROWEST:
         end = ()
-        room = width - length(start) - 2
+        room = width - length(start) - 1
     return clip((*start, *track(player, place, moments, room), *end), width)
 
 

@@ -47,7 +47,7 @@ class Deck:
 
     @property
     def at(self) -> int:
-        return int(self.clock() * 1000)
+        return round(self.clock() * 1000)
 
     @property
     def still(self) -> bool:
