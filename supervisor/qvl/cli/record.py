@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   qvlctl record night.qvlrec --for 8h
-  qvlctl record trouble.qvlrec --logs     until Ctrl-C, with what the workers write
+  qvlctl record trouble.qvlrec --logs    until Ctrl-C, with what workers write
   qvlctl record --info night.qvlrec
   qvlctl tui --replay night.qvlrec
   zcat night.qvlrec | jq -c 'select(.type == "frame").frame'"""
