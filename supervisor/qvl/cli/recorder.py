@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 WAITING = 1024
 """Pieces of news between the threads and the scribe."""
 RETRY_S = 0.5
-AT_EACH_START = ("/v1/whoami", "/v1/version", "/v1/profiles")
+AT_EACH_START = ("/v1/whoami", "/v1/version")
 """What is asked at each connection; and once, for the charts of before: /v1/history."""
+OF_THE_FILE = ("/v1/profiles", "/v1/config")
+"""What an applied edit changes."""
+MOVES = ("worker.phase", "worker.ready", "worker.exit", "worker.live")
+"""Events after which a worker is looked at anew."""
 
 
 class Clock:
@@ -46,7 +50,10 @@ class Recorder:
         self._logs = logs
         self._news: queue.Queue[Callable[[], None]] = queue.Queue(WAITING)
         self._wanted: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._asked: set[str] = set()
         self._followed: set[str] = set()
+        self._told = 0
+        """The newest event of before the present connection."""
         self.connected = False
         self.reason = ""
         """Why not."""
@@ -86,27 +93,44 @@ class Recorder:
             case "away":
                 self.connected, self.reason = False, frame["message"]
             case "snapshot":
-                self._want(*AT_EACH_START, *(() if self.connected or self.reason else ("/v1/history",)))
+                self._told = frame["seq"]
+                self._want(*AT_EACH_START, *OF_THE_FILE, *(() if self.connected or self.reason else ("/v1/history",)))
+                self._look_at(*(worker["name"] for worker in frame["status"]["workers"]))
                 self.connected = True
-            case "event" if frame.get("kind") == "config.applied":
-                self._want("/v1/profiles")
+            case "event" if frame["kind"] in ("config.applied", "config.refused"):
+                self._want(*OF_THE_FILE)
+            case "event" if frame["kind"] in MOVES and (worker := frame.get("worker")) and self._current(frame):
+                self._look_at(worker)
         if self._logs and frame["type"] in ("snapshot", "change"):
             for worker in self._scribe.picture.logged:
                 if worker not in self._followed:
                     self._followed.add(worker)
                     self._spawn(partial(self._follow, worker))
 
+    def _current(self, event: FrameDoc) -> bool:
+        """It is no event that the daemon remembered from before."""
+        return event["seq"] > self._told
+
     # --- documents ------------------------------------------------------------------------------------------------
+
+    def _look_at(self, *workers: str) -> None:
+        from qvl.client.sync import quoted
+
+        for worker in workers:
+            self._want(f"/v1/workers/{quoted(worker)}", f"/v1/workers/{quoted(worker)}/resolved")
 
     def _want(self, *targets: str) -> None:
         for target in targets:
-            self._wanted.put(target)
+            if target not in self._asked:  # what waits to be asked will be answered as of then
+                self._asked.add(target)
+                self._wanted.put(target)
 
     def _ask(self) -> None:
         from qvl.model.error import QvlError
 
         while True:
             target = self._wanted.get()
+            self._asked.discard(target)
             try:
                 body = self._client.raw(target)
             except QvlError:

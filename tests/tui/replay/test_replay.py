@@ -209,7 +209,7 @@ def test_logs_that_were_not_recorded_are_told_so(silent: Path) -> None:
     @screen_test
     async def scenario() -> None:
         async with replay(silent, (120, 40), keys=["l"]) as s:
-            await s.shows("the logs of the workers were not recorded")
+            await s.shows("the log of qwen3-vl-0 was not recorded → record with --logs")
 
     scenario()
 

@@ -136,6 +136,23 @@ def test_the_figures_of_the_past_as_of_a_moment(tape: Tape) -> None:
     assert history(tape, START).at == []
 
 
+def test_a_daemon_that_was_away_leaves_a_gap_in_the_figures(tape: Tape) -> None:
+    found = history(tape, START + 950_000)
+    known = zip(found.at, found.workers["qwen3-vl-0"]["tokens_per_s"], strict=True)
+    missing = [at - START // 1000 for at, value in known if value is None]
+    assert missing
+    assert all(900 <= at < 930 for at in missing)
+    assert len(missing) == 6
+
+
+def test_of_hours_a_picture_of_each_minute_is_taken(tape: Tape) -> None:
+    found = history(tape, START + 1_199_000, span_s=7200, step_s=60)
+    assert found.interval_s == 60
+    values = [value for value in found.workers["qwen3-vl-0"]["tokens_per_s"] if value is not None]
+    assert len(values) >= 18
+    assert values[1:16] == sorted(values[1:16])
+
+
 def test_a_recording_of_a_newer_daemon_is_shown_as_far_as_it_is_understood(tmp_path: Path) -> None:
     from tests.recording.scripts import doc
 

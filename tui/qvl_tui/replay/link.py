@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
-from qvl.model.api import Accepted, History, ProfileInfo, WhoAmI
+from qvl.client.sync import quoted
+from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
 from qvl.model.plan import Plan
@@ -15,7 +16,7 @@ from qvl.recording.records import Log
 
 from qvl_tui.link import Chunk
 from qvl_tui.replay.deck import Deck
-from qvl_tui.replay.past import history
+from qvl_tui.replay.past import STEP_S, history
 from qvl_tui.replay.tape import decoded
 from qvl_tui.store import REPLAY
 
@@ -42,7 +43,7 @@ class ReplayLink:
     async def log(self, worker: str, *, lines: int, since: int | None) -> AsyncIterator[Chunk]:
         """Ends when another moment is gone to: what was shown is of another time then."""
         if not self._tape.recording.opening.logs:
-            raise _missing("the logs of the workers")
+            raise _missing(f"the log of {worker}", "record with --logs")
         jumps, at = self._deck.jumps, self._deck.at
         told = -1 if since is None else since
         pieces = await asyncio.to_thread(self._last, worker, lines, at)
@@ -78,14 +79,32 @@ class ReplayLink:
     async def history(self) -> History:
         return await asyncio.to_thread(history, self._tape, self._deck.at)
 
+    async def history_of(self, span: int, points: int) -> History:
+        """The last `span` seconds in at most `points` steps."""
+        step = max(STEP_S, -(-span // points))
+        return await asyncio.to_thread(history, self._tape, self._deck.at, span, step)
+
     async def profiles(self) -> tuple[ProfileInfo, ...]:
-        return await self._document("/v1/profiles", tuple[ProfileInfo, ...], "the profiles")
+        return await self._document("/v1/profiles", tuple[ProfileInfo, ...], "what profiles there were")
+
+    async def profile(self, name: str, pool: str) -> ProfileDetail:
+        raise _missing(f"what profile {name} says")
+
+    async def resolved(self, worker: str) -> Resolved:
+        """As of the last time that the recorder asked: when the worker got ready."""
+        return await self._document(f"/v1/workers/{quoted(worker)}/resolved", Resolved, f"what {worker} was given")
 
     async def act(self, verb: str, name: str, *, pool: bool) -> Accepted:
         raise _refused(f"{verb} of {name} can't be asked")
 
-    async def plan_switch(self, pool: str, profile: str) -> Plan:
-        raise _missing(f"what a switch of {pool} to {profile} would do")
+    async def plan_switch(self, pool: str, profile: str | None) -> Plan:
+        raise _missing(f"what a switch of {pool} would do")
+
+    async def plan(self) -> Plan:
+        raise _missing("what an edit would do")
+
+    async def apply(self, plan_id: str) -> Accepted:
+        raise _refused("nothing can be applied")
 
     async def switch(self, pool: str, profile: str | None) -> Accepted:
         raise _refused(f"{pool} can't be switched")
@@ -106,8 +125,5 @@ def _refused(what: str) -> QvlError:
     return QvlError(ErrorCode.REFUSED, f"{what}: this is a recording", "look at the daemon itself: qvlctl tui")
 
 
-def _missing(what: str) -> QvlError:
-    hint = "record them with --logs" if "logs" in what else None
-    return QvlError(
-        ErrorCode.NOT_FOUND, f"{what} was not recorded" if hint is None else f"{what} were not recorded", hint
-    )
+def _missing(what: str, hint: str | None = None) -> QvlError:
+    return QvlError(ErrorCode.NOT_FOUND, f"{what} was not recorded", hint)

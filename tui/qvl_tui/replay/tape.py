@@ -18,7 +18,7 @@ from qvl.recording.records import Away, Document, Key, Log, Told
 
 from qvl_tui.store import KEPT_EVENTS, LinkPhase
 
-WARM = 600_000
+WARM = 900_000
 """Milliseconds of the past that are told along with a picture, so that its charts have their last minutes."""
 HISTORY = "/v1/history"
 
@@ -95,6 +95,11 @@ class Tape:
         """What comes within a block."""
         return list(self._heard(index))
 
+    def pictures(self, begin: int, at: int) -> Iterator[Heard]:
+        """The picture at the head of each block between two moments: what a glance over hours needs."""
+        for index in range(self.recording.find(begin), self.recording.find(at) + 1):
+            yield from (heard for heard in self._picture(index, events=False) if heard.at <= at)
+
     def _heard(self, index: int) -> Iterator[Heard]:
         for record in self.recording.records(index, logs=False):
             match record:
@@ -110,7 +115,7 @@ class Tape:
                     if (history := decoded(_HISTORY, record.body)) is not None:
                         yield Heard(record.at, history)
 
-    def _picture(self, index: int) -> Iterator[Heard]:
+    def _picture(self, index: int, *, events: bool = True) -> Iterator[Heard]:
         """What a store is told to begin at a block."""
         key = self.recording.key(index)
         snapshot = None if key is None else decoded(self._frame, key.snapshot)
@@ -119,7 +124,7 @@ class Tape:
         yield Heard(key.heard, snapshot)
         if key.lost:
             yield Heard(key.heard, Lost(key.lost))
-        for event in self.events_before(index, key):
+        for event in self.events_before(index, key) if events else ():
             yield Heard(key.heard, event)
         phase = LinkPhase.UP if key.away is None else LinkPhase.DOWN
         yield Heard(key.since, Linked(phase, key.away or ""))
