@@ -86,9 +86,12 @@ class Tape:
         first = self.recording.find(max(at - warm, self.recording.begin))
         while first > 0 and self.recording.key(first) is None:
             first -= 1  # cut off within its first line
-        told = [heard for heard in self._picture(first) if heard.at <= max(at, self.recording.begin)]
+        at = max(at, self.recording.begin)
+        told: list[Heard] = []
         for index in range(first, last + 1):
             told += (heard for heard in self.block(index) if heard.at <= at)
+        if first > 0 or not told:  # the first block begins with a snapshot of its own
+            told = [heard for heard in self._picture(first) if heard.at <= at] + told
         return told
 
     def block(self, index: int) -> list[Heard]:
