@@ -17,6 +17,7 @@ from qvl.recording.records import Log
 from qvl_tui.link import Chunk
 from qvl_tui.replay.deck import Deck
 from qvl_tui.replay.past import STEP_S, history
+from qvl_tui.replay.shelf import Shelf
 from qvl_tui.replay.tape import decoded
 from qvl_tui.store import REPLAY
 
@@ -35,6 +36,8 @@ class ReplayLink:
         self.where = str(deck.tape.path)
         self._deck = deck
         self._tape = deck.tape
+        self._shelf = Shelf(deck.tape)
+        self._reading = asyncio.Lock()
 
     def events(self, since: int) -> AsyncIterator[Frame]:
         """The deck tells the store itself: a stream of frames can't go back in time."""
@@ -61,6 +64,13 @@ class ReplayLink:
                 index += 1
                 block = await asyncio.to_thread(self._tape.logged, index, worker)
                 pieces += (piece for piece in block if before < piece.at <= at)
+
+    async def log_page(self, worker: str, since: int, limit: int) -> Chunk:
+        """At most `limit` bytes from `since` on, or from where the recording next has some; none at the end."""
+        if not self._tape.recording.opening.logs:
+            raise _missing(f"the log of {worker}", "record with --logs")
+        async with self._reading:
+            return await asyncio.to_thread(self._shelf.page, worker, since, limit, self._deck.at)
 
     def _last(self, worker: str, lines: int, at: int) -> list[Log]:
         """The pieces that hold the last `lines` lines as of `at`."""
