@@ -12,9 +12,9 @@ from tests.tui.support import screen_test
 HOME = Path(__file__).parent.parent / "goldens"
 SCREENS = {
     "replay-80x24": ((80, 24), ()),
-    "replay-120x40": ((120, 40), ("X", "plus", "plus")),
+    "replay-120x40": ((120, 40), ("B", "apostrophe", "apostrophe")),
     "replay-200x60": ((200, 60), ("dollar_sign",)),
-    "replay-away-80x24": ((80, 24), ("X", *["greater_than_sign"] * 5, "full_stop")),
+    "replay-away-80x24": ((80, 24), ("B", *["I"] * 5, "i")),
     "replay-help-120x40": ((120, 40), ("question_mark",)),
     "replay-goto-80x24": ((80, 24), ("at", *"12:13")),
 }

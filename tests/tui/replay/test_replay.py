@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from qvl_tui.keys import Where, keys
+from qvl_tui.keys import KEYS, Where, keys
 from qvl_tui.store import LinkPhase
 from textual.widgets import Input
 
@@ -68,15 +68,15 @@ def test_time_goes_on_as_it_was_recorded(tape: Path) -> None:
 
 
 MOVES = [
-    ("comma", 490),
-    ("full_stop", 510),
-    ("less_than_sign", 440),
-    ("greater_than_sign", 560),
+    ("u", 490),
+    ("i", 510),
+    ("U", 440),
+    ("I", 560),
     ("left_parenthesis", 0),
     ("right_parenthesis", 1100),
-    ("left_curly_bracket", 300.999),
-    ("right_curly_bracket", 600.999),
-    ("X", 600.999),
+    ("v", 300.999),
+    ("b", 600.999),
+    ("B", 600.999),
     ("circumflex_accent", 0),
     ("dollar_sign", 1199.5),
 ]
@@ -102,17 +102,17 @@ def test_each_key_leads_to_its_moment(tape: Path, key: str, place: float) -> Non
 def test_back_past_an_exit_it_has_not_happened_yet(tape: Path) -> None:
     @screen_test
     async def scenario() -> None:
-        async with replay(tape, (120, 40), keys=["X"]) as s:
+        async with replay(tape, (120, 40), keys=["B"]) as s:
             assert "ended: out-of-gpu-memory" in s.text
             assert "1 exit ahead" not in s.bar
-            await s.press("less_than_sign")
+            await s.press("U")
             assert "ended: out-of-gpu-memory" not in s.text
             assert s.bar.endswith("1 exit ahead")
-            await s.press("X", "greater_than_sign")
+            await s.press("B", "I")
             assert "ended: out-of-gpu-memory" in s.text
-            await s.press("x")
+            await s.press("V")
             assert s.place == pytest.approx(600.999, abs=0.6)
-            await s.press("x")
+            await s.press("V")
             assert "no exit before this in the recording" in s.text
 
     scenario()
@@ -121,15 +121,15 @@ def test_back_past_an_exit_it_has_not_happened_yet(tape: Path) -> None:
 def test_speeds(tape: Path) -> None:
     @screen_test
     async def scenario() -> None:
-        async with replay(tape, keys=["P", "plus", "plus"]) as s:
+        async with replay(tape, keys=["P", "apostrophe", "apostrophe"]) as s:
             assert "×4 " in s.bar
             await s.pass_(10)
             assert s.place == 40
-            await s.press("minus", "minus", "minus")
+            await s.press("semicolon", "semicolon", "semicolon")
             assert "×1/2" in s.bar
             await s.pass_(10)
             assert s.place == 45
-            await s.press(*["plus"] * 9)
+            await s.press(*["apostrophe"] * 9)
             assert "×64" in s.bar
             await s.pass_(60)
             assert "⏸" in s.bar
@@ -198,7 +198,7 @@ def test_logs_of_that_time(tape: Path) -> None:
             s.clock.now += 5
             s.deck.wake()
             await s.shows("line of second 0304")
-            await s.press("less_than_sign")
+            await s.press("U")
             await s.shows("line of second 0244")
             assert "line of second 0304" not in s.text
 
@@ -262,3 +262,10 @@ def test_begin_is_where_it_was_recorded(tape: Path) -> None:
             assert s.app.clock() == START / 1000
 
     scenario()
+
+
+def test_its_keys_are_no_screens_own() -> None:
+    """But for Space, which a screen may have for itself."""
+    own = {each for key in keys(Where.REPLAY) for each in key.keys.split(",")} - {"space"}
+    for key in KEYS:
+        assert key.where is Where.REPLAY or not own & set(key.keys.split(",")), key.id
