@@ -76,7 +76,7 @@ _METRICS: tuple[Key, ...] = ()
 _SWITCH: tuple[Key, ...] = ()
 _CONFIG: tuple[Key, ...] = ()
 _REPLAY = (
-    Key("replay.pause", "P,space", "P", "app.replay_toggle", "pause", "play, or hold still; also Space", Where.REPLAY),
+    Key("replay.pause", "P,space", "P", "app.replay_toggle", "pause", "play or pause; Space too", Where.REPLAY),
     Key("replay.back", "u,ctrl+left", "u", "app.replay_move(-10)", "", "10 s back; also Ctrl+←", Where.REPLAY),
     Key("replay.on", "i,ctrl+right", "i", "app.replay_move(10)", "", "10 s on; also Ctrl+→", Where.REPLAY),
     Key("replay.minute_back", "U", "U", "app.replay_move(-60)", "", "1 min back", Where.REPLAY),

@@ -15,7 +15,7 @@ SCREENS = {
     "replay-120x40": ((120, 40), ("B", "apostrophe", "apostrophe")),
     "replay-200x60": ((200, 60), ("dollar_sign",)),
     "replay-away-80x24": ((80, 24), ("B", *["I"] * 5, "i")),
-    "replay-help-120x40": ((120, 40), ("question_mark",)),
+    "replay-help-80x24": ((80, 24), ("question_mark",)),
     "replay-goto-80x24": ((80, 24), ("at", *"12:13")),
 }
 

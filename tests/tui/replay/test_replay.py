@@ -125,11 +125,13 @@ def test_speeds(tape: Path) -> None:
             assert "×4 " in s.bar
             await s.pass_(10)
             assert s.place == 40
-            await s.press("semicolon", "semicolon", "semicolon")
+            await s.pilot.press("semicolon", "semicolon", "semicolon")
+            await s.settle()
             assert "×1/2" in s.bar
             await s.pass_(10)
             assert s.place == 45
-            await s.press(*["apostrophe"] * 9)
+            s.deck.pace(9)
+            await s.settle()
             assert "×64" in s.bar
             await s.pass_(60)
             assert "⏸" in s.bar
