@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--name", action="append", default=[], help="for each --socket: what the host is called that it is carried from"
     )
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="a recording, and no daemon")
     parser.add_argument("--readonly", action="store_true", help="look only; keys that act are off")
     parser.add_argument("--interval", type=float, metavar="SECONDS", help="between two pictures of figures")
     parser.add_argument("--theme", metavar="NAME", help="dark, light, contrast or colorblind")
@@ -32,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--web-port", type=int, default=0, metavar="N", help="the port for it (default: a free one)")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when this process, the parent, ends")
     options = parser.parse_args(argv)
-    if not (options.socket or options.host):
-        parser.error("name the daemon: --socket PATH or --host BOX")
+    if bool(options.socket or options.host) == (options.replay is not None):
+        parser.error("name the daemon, --socket PATH or --host BOX, or a recording, --replay FILE")
     if options.no_color:
         os.environ["NO_COLOR"] = "1"
     # A start makes no garbage worth the looking: that would cost a tenth of the time to the first picture.
@@ -44,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qvl_tui.web.run import serve
 
         return serve(options)
-    from qvl_tui.main import Options, run, show
+    from qvl_tui.main import Options, replay, run, show
 
     chosen = Options(readonly=options.readonly, interval=options.interval, theme=options.theme)
+    if options.replay is not None:
+        return replay(options.replay, chosen)
     if options.host:
         from qvl_tui.remote import links, tunnels
 

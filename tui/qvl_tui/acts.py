@@ -13,12 +13,13 @@ from qvl_tui.asked import FILE, AskedChanges
 from qvl_tui.format import count
 from qvl_tui.link import Link
 from qvl_tui.sentences import interrupted, state
-from qvl_tui.store import Store, Topic
+from qvl_tui.store import REPLAY, Store, Topic
 
 if TYPE_CHECKING:
     from textual.app import App
 
 VERBS = ("start", "stop", "restart")
+_WHY = {"viewer": "viewers may look only", REPLAY: "this is a recording"}
 
 
 class Acts:
@@ -40,7 +41,7 @@ class Acts:
     def permitted(self, what: str) -> bool:
         """Whether this may be asked now; where not, that is told."""
         if not self._store.may_act:
-            why = "this view is read-only" if self._store.readonly else "viewers may look only"
+            why = _WHY.get(self._store.role or "", "this view is read-only")
             self._app.notify(f"{what} is not permitted: {why}", severity="warning")
             return False
         if not self._store.live:

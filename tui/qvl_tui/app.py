@@ -61,7 +61,7 @@ class Listening:
 
 class QvlApp(App[None]):
     TITLE = "qvl"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     BINDINGS = bindings(Where.EVERYWHERE)
     ENABLE_COMMAND_PALETTE = True
 

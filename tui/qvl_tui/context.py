@@ -2,6 +2,7 @@
 and what the user likes. It decides nothing; screens read it and move the focus."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from qvl.model.status import PoolStatus, WorkerStatus
 
@@ -11,6 +12,9 @@ from qvl_tui.link import Link
 from qvl_tui.prefs import Preferences
 from qvl_tui.session import Session
 from qvl_tui.store import Store
+
+if TYPE_CHECKING:
+    from qvl_tui.replay.deck import Deck
 
 Clock = Callable[[], float]
 
@@ -28,6 +32,8 @@ class Context:
         """The worker in focus, by name: rows may come and go around it."""
         self._met: tuple[Session, str | None] | None = None
         """Whoever came into focus and was there."""
+        self.replay: Deck | None = None
+        """What plays, where a recording is shown and no daemon."""
 
     @property
     def store(self) -> Store:

@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 
 class Where(StrEnum):
-    """Where a key works; but for EVERYWHERE these are the screens, in the order of their digits."""
+    """Where a key works; but for REPLAY and EVERYWHERE these are the screens, in the order of their digits."""
 
     FLEET = "fleet"
     WORKER = "worker"
@@ -17,10 +17,12 @@ class Where(StrEnum):
     METRICS = "metrics"
     SWITCH = "switch"
     CONFIG = "config"
+    REPLAY = "replay"
+    """On every screen of a recording."""
     EVERYWHERE = "everywhere"
 
 
-SCREENS = tuple(where for where in Where if where is not Where.EVERYWHERE)
+SCREENS = tuple(where for where in Where if where not in (Where.REPLAY, Where.EVERYWHERE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,24 @@ _CONFIG = (
     Key("config.plan_down", "J", "J", "plan(1)", "", "on in a long plan", Where.CONFIG),
     Key("config.plan_up", "K", "K", "plan(-1)", "", "back in it", Where.CONFIG),
 )
+_REPLAY = (
+    Key("replay.pause", "P,space", "P", "app.replay_toggle", "pause", "play or pause; Space too", Where.REPLAY),
+    Key("replay.back", "u,ctrl+left", "u", "app.replay_move(-10)", "", "10 s back; also Ctrl+←", Where.REPLAY),
+    Key("replay.on", "i,ctrl+right", "i", "app.replay_move(10)", "", "10 s on; also Ctrl+→", Where.REPLAY),
+    Key("replay.minute_back", "U", "U", "app.replay_move(-60)", "", "1 min back", Where.REPLAY),
+    Key("replay.minute_on", "I", "I", "app.replay_move(60)", "", "1 min on", Where.REPLAY),
+    Key("replay.long_back", "left_parenthesis", "(", "app.replay_move(-600)", "", "10 min back", Where.REPLAY),
+    Key("replay.long_on", "right_parenthesis", ")", "app.replay_move(600)", "", "10 min on", Where.REPLAY),
+    Key("replay.event_back", "v", "v", "app.replay_jump(-1, 'event')", "", "event before", Where.REPLAY),
+    Key("replay.event_on", "b", "b", "app.replay_jump(1, 'event')", "", "next event", Where.REPLAY),
+    Key("replay.exit_back", "V", "V", "app.replay_jump(-1, 'exit')", "", "exit before", Where.REPLAY),
+    Key("replay.exit_on", "B", "B", "app.replay_jump(1, 'exit')", "", "next unrequested exit", Where.REPLAY),
+    Key("replay.slower", "semicolon", ";", "app.replay_pace(-1)", "", "slower, down to 1/8", Where.REPLAY),
+    Key("replay.faster", "apostrophe", "'", "app.replay_pace(1)", "", "faster, up to 64 times", Where.REPLAY),
+    Key("replay.begin", "circumflex_accent", "^", "app.replay_edge(-1)", "", "to the beginning", Where.REPLAY),
+    Key("replay.end", "dollar_sign", "$", "app.replay_edge(1)", "", "to the end", Where.REPLAY),
+    Key("replay.goto", "at", "@", "app.replay_goto", "go to", "to a time, such as 03:12", Where.REPLAY),
+)
 _SHOW = {
     Where.FLEET: "the fleet",
     Where.WORKER: "all about a worker",
@@ -143,7 +163,7 @@ _EVERYWHERE = (
     Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "next theme", Where.EVERYWHERE),
     Key("app.quit", "q", "q", "app.leave", "quit", "leave; workers go on", Where.EVERYWHERE),
 )
-KEYS: tuple[Key, ...] = (*_FLEET, *_WORKER, *_LOG, *_METRICS, *_SWITCH, *_CONFIG, *_EVERYWHERE)
+KEYS: tuple[Key, ...] = (*_FLEET, *_WORKER, *_LOG, *_METRICS, *_SWITCH, *_CONFIG, *_REPLAY, *_EVERYWHERE)
 
 
 def keys(*where: Where) -> Iterator[Key]:
@@ -160,8 +180,8 @@ def bindings(where: Where) -> Bindings:
     ]
 
 
-def footer(where: Where) -> list[Key]:
-    return [key for key in keys(where, Where.EVERYWHERE) if key.label]
+def footer(*where: Where) -> list[Key]:
+    return [key for key in keys(*where, Where.EVERYWHERE) if key.label]
 
 
 def table() -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def commands(app: "QvlApp", screen: Screen[object]) -> Iterator[SystemCommand]:
     for key in KEYS:
         local = isinstance(screen, Frame) and key.where is screen.where
-        if key.id != "app.palette" and (local or key.where is Where.EVERYWHERE):
+        common = key.where is Where.EVERYWHERE or (key.where is Where.REPLAY and app.context.replay is not None)
+        if key.id != "app.palette" and (local or common):
             node = screen if local else app
             yield SystemCommand(key.label or key.tooltip, key.tooltip, _run(app, key.action, node))
     for session, name in app.context.places():

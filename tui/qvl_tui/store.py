@@ -23,6 +23,8 @@ SAMPLED = ("tokens_per_s", "running", "queued", "kv_usage", "ttft_p50_s")
 """Figures of a worker that are kept for charts."""
 SAMPLED_GPU = ("utilization", "temperature", "power")
 KEPT_SAMPLES = 120
+REPLAY = "replay"
+"""The role of who looks at a recording."""
 UNCONFIRMED_FOR = 30.0
 """Seconds after which an act that changed nothing is no longer shown as asked."""
 
@@ -88,7 +90,7 @@ class Store:
     asked: dict[str, Asked] = field(default_factory=dict)
     link: LinkState = LinkState()
     role: str | None = None
-    """`operator` or `viewer` by the daemon's word; None until it told."""
+    """`operator` or `viewer` by the daemon's word, or REPLAY; None until it told."""
     readonly: bool = False
     """The user asked to look only."""
     seq: int = 0
@@ -229,6 +231,12 @@ class Store:
         if len(values) > len(self.series.get(key, ())):
             self.series[key] = deque(values, maxlen=KEPT_SAMPLES)
 
+    def forget(self) -> None:
+        """Hold nothing any more, as before the first frame; who looks stays the same."""
+        fresh = Store(readonly=self.readonly, role=self.role)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
     # --- who is there ---------------------------------------------------------------------------------------------
 
     def rows(self) -> list[WorkerStatus]:
@@ -273,7 +281,7 @@ class Store:
 
     @property
     def may_act(self) -> bool:
-        return not self.readonly and self.role != "viewer"
+        return not self.readonly and self.role not in ("viewer", REPLAY)
 
     def ask(self, verb: str, names: Iterable[str], mono: float) -> set[Topic]:
         for name in names:

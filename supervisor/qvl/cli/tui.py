@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   qvlctl tui --host gpu1                   another host, by ssh
   qvlctl tui --host gpu1 --host me@gpu2    several in one view
   qvlctl tui --readonly --theme contrast
+  qvlctl tui --replay night.qvlrec         a recording of `qvlctl record`
   qvlctl tui --web                         in the browser"""
 THEMES = ("dark", "light", "contrast", "colorblind")
 SHORTEST = 0.2
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
     parser.add_argument("--theme", choices=THEMES, help="for this run and the next (default: that of the last)")
     parser.add_argument("--web", action="store_true", help="in the browser, served on loopback; needs qvl[web]")
     parser.add_argument("--web-port", type=int, default=0, metavar="N", help="for --web (default: a free port)")
+    parser.add_argument("--replay", metavar="FILE", help="show a recording; needs no daemon")
     return tui
 
 
@@ -56,8 +58,11 @@ def tui(context: Context, args: argparse.Namespace) -> int:
 def words(context: Context, args: argparse.Namespace) -> list[str]:
     """The command line of `python -m qvl_tui`."""
     found = [f"--host={host}" for host in context.hosts]
-    socket = context.named_socket if context.hosts else context.places.socket()
-    found += [f"--socket={socket}"] if socket else []
+    if args.replay is not None:
+        found = [f"--replay={args.replay}"]
+    else:
+        socket = context.named_socket if context.hosts else context.places.socket()
+        found += [f"--socket={socket}"] if socket else []
     found += ["--readonly"] if args.readonly else []
     found += [f"--interval={args.interval}"] if args.interval is not None else []
     found += [f"--theme={args.theme}"] if args.theme else []

@@ -74,6 +74,7 @@ class FleetScreen(Frame):
         width, height = self.size
         if not width:
             return
+        height -= self.context.replay is not None
         self.set_class(width >= 120, "-wide")
         self.set_class(width >= 170, "-huge")
         places = self.places()

@@ -1,4 +1,5 @@
-"""What every full screen has: two lines at the top on how things are, one at the bottom on what to press."""
+"""What every full screen has: two lines at the top on how things are, one at the bottom on what to press; and of a
+recording one above that on the moment that shows."""
 
 from collections.abc import Iterable
 
@@ -36,6 +37,8 @@ class Frame(Screen[None]):
         yield Canvas("header", "bar")
         yield Canvas("banner", "bar")
         yield from self.body()
+        if self.context.replay is not None:
+            yield Canvas("replay", "bar")
         yield Canvas("footer", "bar")
 
     def body(self) -> Iterable[Widget]:
@@ -60,6 +63,8 @@ class Frame(Screen[None]):
         self.set_class(not self.fresh, "-stale")
         self.canvas("header").show((self.header(width),))
         self.canvas("banner").show((self.banner(width),))
+        if self.context.replay is not None:
+            self.canvas("replay").show((self.context.replay.bar(width),))
         self.canvas("footer").show((footer_line(self.where, width, self.context),))
 
     @property

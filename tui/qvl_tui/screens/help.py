@@ -21,7 +21,8 @@ def help_lines(context: Context, where: Where, width: int) -> tuple[Line, ...]:
     """What works here first, then everywhere, then the signs; in two columns where they fit."""
     column = _WIDE if width >= 2 * _WIDE else _NARROW
     own = _section(f"here: {where.value}", where, context)
-    rest = [*_section("everywhere", Where.EVERYWHERE, context), BLANK, *_signs()]
+    replay = [] if context.replay is None else [*_section("in a recording", Where.REPLAY, context), BLANK]
+    rest = [*replay, *_section("everywhere", Where.EVERYWHERE, context), BLANK, *_signs()]
     others = [where_ for where_ in SCREENS if where_ is not where]
     more = [line for other in others for line in (*_section(other.value, other, context), BLANK)]
     if width < 2 * _NARROW - 2:

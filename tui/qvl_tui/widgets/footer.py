@@ -7,8 +7,9 @@ from qvl_tui.paint import Line, Tone
 
 def footer_keys(where: Where, width: int, context: Context) -> list[Key]:
     """Help and quit always stay: they are how one finds the rest."""
-    own = [key for key in footer(where) if key.where is where]
-    common = [key for key in footer(where) if key.where is not where]
+    shown = footer(where, *((Where.REPLAY,) if context.replay is not None else ()))
+    own = [key for key in shown if key.where is where]
+    common = [key for key in shown if key.where is not where]
     while own and sum(_width(key, context) for key in own + common) > width:
         own.pop()
     return own + common

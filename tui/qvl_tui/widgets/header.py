@@ -88,9 +88,12 @@ def _end(context: Context) -> Line:
         end.append(((f"{ready}/{total}", tone), (" ready", Tone.MUTED)))
     if lost := sum(store.lost for store in stores):
         end.append(((f"▲ {lost:,} events lost", Tone.WARN),))
-    if not context.store.may_act:
+    if context.replay is not None:
+        end.append((("recording", Tone.ACCENT),))
+    elif not context.store.may_act:
         end.append((("view only", Tone.MUTED),))
-    end.append(_links(context) if context.several else link_state(context.session, context.clock()))
+    if context.replay is None or not context.live:
+        end.append(_links(context) if context.several else link_state(context.session, context.clock()))
     return (*join(end, _GAP), (" ", Tone.MUTED))
 
 
