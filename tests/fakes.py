@@ -78,6 +78,7 @@ class FakeControl:
     state: Status = field(default_factory=lambda: fleet())
     journal: Journal = field(default_factory=lambda: Journal(Path(os.devnull)))
     acts: list[Act] = field(default_factory=list)
+    spans: list[tuple[int, int | None]] = field(default_factory=list)
     logs: dict[str, LogSource] = field(default_factory=dict)
     refusal: QvlError | None = None
     """Raised by the next act."""
@@ -157,7 +158,11 @@ class FakeControl:
         self._known(worker, [found.name for found in self.state.workers], "worker")
         return self.logs.get(worker, LogSource(Path(os.devnull).parent / "no-such-log", ()))
 
-    def history(self, last: int | None) -> History:
+    async def history_of(self, span: int, points: int | None) -> History:
+        self.spans.append((span, points))
+        return await self.history(None)
+
+    async def history(self, last: int | None) -> History:
         return History(
             interval_s=5.0,
             at=[1000.0, 1005.0, 1010.0],

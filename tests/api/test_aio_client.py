@@ -47,7 +47,9 @@ def test_typed_calls(tmp_path: Path) -> None:
     async def scene(client: Client, served: Served) -> None:
         control = served.control
         assert await client.status() == control.state
-        assert await client.history() == control.history(None)
+        assert await client.history() == await control.history(None)
+        assert await client.history_of(21600, 120) == await control.history(None)
+        assert control.spans == [(21600, 120)]
         assert await client.profiles() == control.profiles()
         assert await client.profile("eagle3") == await control.profile("eagle3", None)
         assert await client.profile("eagle3", "chat") == await control.profile("eagle3", "chat")

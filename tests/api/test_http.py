@@ -45,6 +45,8 @@ def test_status(served: Served) -> None:
     "target",
     [
         "/v1/history",
+        "/v1/history?last=120",
+        "/v1/history?span=86400&points=720",
         "/v1/profiles",
         "/v1/profiles/eagle3",
         "/v1/profiles/eagle3?pool=chat",
@@ -57,6 +59,25 @@ def test_status(served: Served) -> None:
 def test_reads(served: Served, target: str) -> None:
     for path in (served.socket, served.view):
         assert ask(path, "GET", target).status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("span=4", "span"),
+        ("span=86401", "span"),
+        ("span=60&points=0", "points"),
+        ("span=60&points=721", "points"),
+        ("span=60&last=3", "`span` not with `last`"),
+        ("points=60", "`points` goes with `span`"),
+        ("last=0", "last"),
+    ],
+)
+def test_a_history_that_nobody_could_want_is_refused(served: Served, query: str, says: str) -> None:
+    answer = ask(served.view, "GET", f"/v1/history?{query}")
+    assert answer.status == 400
+    assert says in answer.body.decode()
+    assert served.control.spans == []
 
 
 @pytest.mark.parametrize(

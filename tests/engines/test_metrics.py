@@ -1,5 +1,6 @@
 """Real scrapes become the figures that people are shown."""
 
+import math
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -203,3 +204,25 @@ def test_a_higher_quantile_is_never_lower(counts: list[int], low: float, high: f
         assert smaller is not None
         assert larger is not None
         assert 0 <= smaller <= larger <= len(counts) / 10
+
+
+def test_the_time_between_tokens_of_a_busy_engine() -> None:
+    found = scrape("sglang-0.5.17-h100-busy")
+    assert (found.itl[0.008], found.itl[0.01], found.itl[math.inf]) == (315.0, 3997.0, 4189.0)
+    shown = figures([parse("", -5.0), found])
+    assert shown.itl_p50_s == pytest.approx(0.00897, abs=1e-5)
+    assert shown.itl_p95_s == pytest.approx(0.00999, abs=1e-5)
+
+
+def vllm_buckets(name: str, *counts: float) -> str:
+    bounds = ("0.01", "0.1", "+Inf")
+    return "".join(f'vllm:{name}_bucket{{le="{b}"}} {c}\n' for b, c in zip(bounds, counts, strict=True))
+
+
+def test_vllm_tells_the_time_between_tokens_under_a_new_name_an_old_one_or_both() -> None:
+    old = vllm_buckets("time_per_output_token_seconds", 10, 20, 20)
+    new = vllm_buckets("inter_token_latency_seconds", 10, 20, 20)
+    whole = vllm_buckets("request_time_per_output_token_seconds", 500, 500, 500)  # an average of each request
+    for text in (old, new, new + old, old + new + whole):
+        assert parse(text, 0.0).itl == {0.01: 10.0, 0.1: 20.0, math.inf: 20.0}
+    assert parse(whole, 0.0).itl == {}

@@ -1,7 +1,7 @@
 """Fleets to look at, and a scripted Link that tells them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -207,6 +207,11 @@ class FakeLink:
         self.resolved_asked: list[str] = []
         self.unresolved: QvlError | None = None
         """Why the engine doesn't tell what it made of its arguments."""
+        self.before: Callable[[int, int], History] | None = lambda span, points: History(5.0, [], {}, {})
+        """What it knows of the past; None: it is too old to be asked."""
+        self.gate: asyncio.Event | None = None
+        """It answers what was once this is set."""
+        self.spans: list[int] = []
         self.seq = 10
         self.readers = 0
         self.tell(*frames)
@@ -253,6 +258,15 @@ class FakeLink:
     async def history(self) -> History:
         self._reach()
         return History(2.0, [], {}, {})
+
+    async def history_of(self, span: int, points: int) -> History:
+        self._reach()
+        self.spans.append(span)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.before is None:
+            raise QvlError(ErrorCode.BAD_REQUEST, 'unknown field "span"')
+        return self.before(span, points)
 
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         self._reach()

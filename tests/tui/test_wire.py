@@ -58,6 +58,8 @@ def test_the_plan_comes_from_the_daemon(tmp_path: Path) -> None:
             assert [profile.name for profile in await link.profiles()] == ["standard", "eagle3", "chat"]
             assert (await link.plan_switch("qwen3-vl", "eagle3")).changes
             assert (await link.history()).interval_s == 5.0
+            assert (await link.history_of(900, 240)).profiles == {}
+            assert control.spans == [(900, 240)]
             for profile in ("eagle3", None):
                 assert (await link.switch("qwen3-vl", profile)).workers
             await link.cancel_switch("qwen3-vl")

@@ -89,7 +89,23 @@ _LOG = (
     Key("log.right", "right", "→", "sideways(1)", "", "right in long lines", Where.LOG),
     Key("log.left", "left", "←", "sideways(-1)", "", "back left", Where.LOG),
 )
-_METRICS: tuple[Key, ...] = ()
+_METRICS = (
+    Key("metrics.shorter", "plus,equals_sign", "+", "zoom(-1)", "shorter", "a shorter time", Where.METRICS),
+    Key("metrics.longer", "minus", "-", "zoom(1)", "longer", "a longer time, up to a day", Where.METRICS),
+    Key("metrics.scope", "a", "a", "reach", "whose", "the worker, its pool, or all", Where.METRICS),
+    Key("metrics.left", "left,h", "← h", "cursor(-1)", "read", "read the values of an earlier time", Where.METRICS),
+    Key("metrics.right", "right,l", "→ l", "cursor(1)", "", "of a later time", Where.METRICS),
+    Key("metrics.far_left", "shift+left,H", "H", "cursor(-10)", "", "ten columns earlier", Where.METRICS),
+    Key("metrics.far_right", "shift+right,L", "L", "cursor(10)", "", "ten columns later", Where.METRICS),
+    Key("metrics.event", "e", "e", "event(-1)", "event", "what happened before", Where.METRICS),
+    Key("metrics.next_event", "E", "E", "event(1)", "", "what happened after", Where.METRICS),
+    Key("metrics.live", "escape", "Esc", "live", "", "back to now", Where.METRICS),
+    Key("metrics.compare", "c", "c", "compare", "compare", "two profiles, or back to the plots", Where.METRICS),
+    Key("metrics.first", "less_than_sign,comma", "<", "other(0)", "", "another first profile", Where.METRICS),
+    Key("metrics.second", "greater_than_sign,full_stop", ">", "other(1)", "", "another second profile", Where.METRICS),
+    Key("metrics.more", "pagedown,j,down", "PgDn j", "page(1)", "more", "the next plots", Where.METRICS),
+    Key("metrics.back", "pageup,k,up", "PgUp k", "page(-1)", "", "the plots before", Where.METRICS),
+)
 _SWITCH = (
     Key("switch.confirm", "enter", "⏎", "confirm", "switch", "switch as planned; asks first", Where.SWITCH, acts=True),
     Key("switch.cancel", "c", "c", "cancel", "take back", "take the change back; asks", Where.SWITCH, acts=True),

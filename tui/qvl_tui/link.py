@@ -53,6 +53,10 @@ class Link(Protocol):
         """What is known of it beside its status; NOT_FOUND also from a daemon that tells no such thing."""
         ...
 
+    async def history_of(self, span: int, points: int) -> History:
+        """The last `span` seconds in at most `points` steps. BAD_REQUEST from a daemon that is too old for that."""
+        ...
+
     async def profiles(self) -> tuple[ProfileInfo, ...]: ...
     async def profile(self, name: str, pool: str) -> ProfileDetail:
         """As `pool` would run it."""

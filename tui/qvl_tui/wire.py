@@ -47,6 +47,9 @@ class SocketLink:
     async def resolved(self, worker: str) -> Resolved:
         return await self._client.resolved(worker)
 
+    async def history_of(self, span: int, points: int) -> History:
+        return await self._client.history_of(span, points)
+
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._client.profiles()
 

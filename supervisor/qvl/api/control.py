@@ -76,8 +76,12 @@ class Control(Protocol):
 
     def log_source(self, worker: str) -> LogSource: ...
 
-    def history(self, last: int | None) -> History:
-        """The newest `last` samples, all for None."""
+    async def history(self, last: int | None) -> History:
+        """The newest `last` samples of the last hour, all for None."""
+        ...
+
+    async def history_of(self, span: int, points: int | None) -> History:
+        """The last `span` seconds in at most `points` steps; None: as many as are of use."""
         ...
 
     def profiles(self) -> tuple[ProfileInfo, ...]: ...

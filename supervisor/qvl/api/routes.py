@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from qvl.api import logs, openapi, stream
 from qvl.api.control import Verb
-from qvl.api.operation import Call, Handler, operation
+from qvl.api.operation import DOCUMENT, Call, Handler, operation
 from qvl.api.peer import named
 from qvl.model.api import (
     Accepted,
@@ -41,7 +41,9 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    last: Annotated[int, Meta(ge=1, description="only the newest so many samples")] | None = None
+    last: Annotated[int, Meta(ge=1, description="only the newest so many samples of the last hour")] | None = None
+    span: Annotated[int, Meta(ge=5, le=86400, description="this many seconds instead, in steps that fit")] | None = None
+    points: Annotated[int, Meta(ge=1, le=720, description="with `span`: at most so many steps; 240")] | None = None
 
 
 class ProfileQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +105,11 @@ async def apply_plan(call: Call, id: str) -> Accepted:
 
 
 async def history(call: Call, query: HistoryQuery) -> History:
-    return call.control.history(query.last)
+    if query.span is not None and query.last is None:
+        return await call.control.history_of(query.span, query.points)
+    if query.span is not None or query.points is not None:
+        raise QvlError(ErrorCode.BAD_REQUEST, "`points` goes with `span`, and `span` not with `last`", DOCUMENT)
+    return await call.control.history(query.last)
 
 
 async def profiles(call: Call) -> tuple[ProfileInfo, ...]:

@@ -77,8 +77,12 @@ class Client:
         return await self._get("/v1/status", Status)
 
     async def history(self, last: int | None = None) -> History:
-        """The newest `last` samples, all for None."""
+        """The newest `last` samples of the last hour, all for None."""
         return await self._get("/v1/history" + (f"?last={last}" if last else ""), History)
+
+    async def history_of(self, span: int, points: int) -> History:
+        """The last `span` seconds, a day at most, in at most `points` steps. BAD_REQUEST from a daemon of before it."""
+        return await self._get(f"/v1/history?span={span}&points={points}", History)
 
     async def profiles(self) -> tuple[ProfileInfo, ...]:
         return await self._get("/v1/profiles", tuple[ProfileInfo, ...])

@@ -78,6 +78,8 @@ class MetricsDoc(TypedDict):
     accept_length: float | None
     ttft_p50_s: float | None
     ttft_p95_s: float | None
+    itl_p50_s: float | None
+    itl_p95_s: float | None
 
 
 class WorkerDoc(TypedDict):

@@ -1,4 +1,5 @@
-"""What goes on beside the workers while the daemon runs: readings of the cards, and looks for what was absent."""
+"""What goes on beside the workers while the daemon runs: readings of the cards, samples for the past, and looks for
+what was absent."""
 
 import asyncio
 import time
@@ -26,20 +27,22 @@ LOOK_FOR_MISSING = 1.0
 """Seconds between looks for paths whose absence keeps workers from starting."""
 
 
-async def sample(gpus: GpuMonitor, supervisor: Supervisor, journal: Journal, history: HistoryRing) -> None:
-    """Read the cards, tell them if they changed, and keep the past."""
-    loop = asyncio.get_running_loop()
-    recorded = 0.0
+async def sample(gpus: GpuMonitor, journal: Journal) -> None:
+    """Read the cards, and tell them if they changed."""
     told: tuple[GpuSample, ...] = ()
     while True:
         # Others take readings too, at the gate for one: what they saw first is news to watchers all the same.
         if await gpus.sample() != told:
             told = gpus.latest
             journal.change(Change(at=when(time.time()), gpus=gpus.latest))
-        if loop.time() - recorded >= INTERVAL:
-            recorded = loop.time()
-            history.add(supervisor.workers.values(), gpus.latest)
         await asyncio.sleep(GPUS_WATCHED if journal.watched else GPUS_ALONE)
+
+
+async def remember(history: HistoryRing, supervisor: Supervisor, gpus: GpuMonitor) -> None:
+    """Keep the figures of all, in step with the wall clock: a cadence of its own would leave out a bucket at times."""
+    while True:
+        await asyncio.sleep(INTERVAL - time.time() % INTERVAL)
+        history.add(supervisor.workers.values(), gpus.latest)
 
 
 async def look_for_cards(gpus: GpuMonitor, store: Store, configuration: Configuration) -> None:

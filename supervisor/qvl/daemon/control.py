@@ -19,7 +19,7 @@ from qvl.daemon.details import Details
 from qvl.daemon.gateway_status import gateway_status
 from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
-from qvl.daemon.history import HistoryRing
+from qvl.daemon.history import POINTS, HistoryRing
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
 from qvl.daemon.resolved import Profiles, Resolver
@@ -93,8 +93,11 @@ class DaemonControl:
         directory = self._launcher.log_dir(worker)
         return LogSource(directory, tuple((run.generation, run.offset) for run in logread.runs(directory)))
 
-    def history(self, last: int | None) -> History:
+    async def history(self, last: int | None) -> History:
         return self._history.read(last)
+
+    async def history_of(self, span: int, points: int | None) -> History:
+        return await self._history.read_span(span, points or POINTS)
 
     def profiles(self) -> tuple[ProfileInfo, ...]:
         config = self._configuration.applied

@@ -22,7 +22,7 @@ from qvl.config.state import ConfigState
 from qvl.core.inputs import DeadlinePassed, HoldAsked
 from qvl.daemon.adoption import adopt_all, survey
 from qvl.daemon.attendant import WorkerAttendant
-from qvl.daemon.background import look_for_cards, look_for_missing, sample
+from qvl.daemon.background import look_for_cards, look_for_missing, remember, sample
 from qvl.daemon.carrying import Carrying
 from qvl.daemon.changes import Changes
 from qvl.daemon.configuration import Configuration, NoConfiguration
@@ -32,6 +32,7 @@ from qvl.daemon.gateways import Gateways
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.groups import Groups, delegated_root
 from qvl.daemon.history import HistoryRing
+from qvl.daemon.history_file import HistoryFile
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
 from qvl.daemon.live import LiveChanges
@@ -184,7 +185,7 @@ class Daemon:
             cache=cache,
             warned=carrying.warned,
         )
-        history = HistoryRing()
+        history, past = HistoryRing(), HistoryFile(self._paths.state_dir / "history")
 
         switching = Switching(configuration, changes, journal)
         control = DaemonControl(
@@ -224,13 +225,16 @@ class Daemon:
         background = [
             group.create_task(configuration.applier()),
             group.create_task(self._reloads(configuration, control)),
-            group.create_task(sample(gpus, supervisor, journal, history)),
+            group.create_task(past.keep(history)),
+            group.create_task(remember(history, supervisor, gpus)),
+            group.create_task(sample(gpus, journal)),
             group.create_task(look_for_cards(gpus, store, configuration)),
             group.create_task(look_for_missing(supervisor)),
         ]
         await self._stop.wait()
         control.closing = True
         await self._wind_down(supervisor, journal, configuration, [*background, *switches])
+        await past.close(history)
         journal.close()
         await server.close()
         await server_task

@@ -5,6 +5,7 @@
     pools.json             the operator's will for whole pools, which their later workers inherit
     gpus.json              the cards that were seen last
     quarantine.json        the cards that are set aside, by UUID
+    history/               figures of the last day, for plots; see qvl.daemon.history_file
     startups.json          how long the steps of a start took, by profile: the ETA's memory
 
 A record is written before its change is told. A disk that is full loses nothing that is in memory: what could not be

@@ -4,7 +4,7 @@ SGLang's names are of 0.4.9 to 0.5.23, vLLM's of 0.8.5 to 0.32.0. Three traps of
 `generation_tokens_total` grows only when a request ends, so the rate comes from the scheduler's own counter, or where
 there is none from its gauge. Gauges keep their last value while the engine is idle. With
 `--enable-metrics-for-all-schedulers` each rank of a group tells the same, and with priorities the total stands beside
-its parts; neither may be added up.
+its parts; neither may be added up. While vLLM renamed a histogram it told it under both names.
 The text is tens of kilobytes; only lines of wanted metrics reach the parser.
 """
 
@@ -44,8 +44,14 @@ _COUNTERS = {
     "vllm:spec_decode_num_drafts_total": "drafts",
     "vllm:spec_decode_num_accepted_tokens_total": "accepted",
 }
-_TTFT = ("sglang:time_to_first_token_seconds_bucket", "vllm:time_to_first_token_seconds_bucket")
-_WANTED = tuple((*_GAUGES, *_COUNTERS, *_TTFT))
+_HISTOGRAMS = {
+    "sglang:time_to_first_token_seconds_bucket": "ttft",
+    "sglang:inter_token_latency_seconds_bucket": "itl",
+    "vllm:time_to_first_token_seconds_bucket": "ttft",
+    "vllm:inter_token_latency_seconds_bucket": "itl",
+    "vllm:time_per_output_token_seconds_bucket": "itl",  # before 0.11; both stand there until 0.13
+}
+_WANTED = tuple((*_GAUGES, *_COUNTERS, *_HISTOGRAMS))
 _SUMMED = ("running", "queued", "throughput")
 _RANKS = ("tp_rank", "pp_rank", "moe_ep_rank")
 """Labels of processes that do the same work together. `dp_rank` is none: its processes share the requests."""
@@ -58,6 +64,8 @@ class EngineSample(msgspec.Struct, frozen=True):
     gauges: dict[str, float]
     counters: dict[str, float]
     ttft: dict[float, float]
+    itl: dict[float, float] = {}
+    """Between two tokens of an answer. With vLLM: between two pieces, which hold several tokens where it speculates."""
 
     @property
     def busy(self) -> bool:
@@ -68,14 +76,14 @@ def parse(text: str, at: float) -> EngineSample:
     """ValueError where it is no Prometheus text."""
     lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
     shares: dict[str, dict[frozenset[tuple[str, str]], float]] = defaultdict(dict)
-    ttft: dict[float, float] = {}
+    buckets: dict[str, dict[float, float]] = {}
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for sample in family.samples:
             if not math.isfinite(sample.value) or sample.labels.get("priority"):
                 continue
-            if sample.name in _TTFT:
-                bound = float(sample.labels["le"])
-                ttft[bound] = ttft.get(bound, 0.0) + sample.value
+            if sample.name in _HISTOGRAMS:
+                counts, bound = buckets.setdefault(sample.name, {}), float(sample.labels["le"])
+                counts[bound] = counts.get(bound, 0.0) + sample.value
             elif name := _name(sample.name, sample.labels):
                 group = frozenset(label for label in sample.labels.items() if label[0] not in _RANKS)
                 shares[name][group] = max(shares[name].get(group, sample.value), sample.value)
@@ -85,7 +93,12 @@ def parse(text: str, at: float) -> EngineSample:
             counters[name] = sum(values.values())
         else:
             gauges[name] = sum(values.values()) if name in _SUMMED else max(values.values())
-    return EngineSample(at, gauges, counters, ttft)
+    return EngineSample(at, gauges, counters, _histogram("ttft", buckets), _histogram("itl", buckets))
+
+
+def _histogram(name: str, buckets: Mapping[str, dict[float, float]]) -> dict[float, float]:
+    """The first of its metrics that is told: two names of one thing aren't added up."""
+    return next((buckets[metric] for metric, of in _HISTOGRAMS.items() if of == name and metric in buckets), {})
 
 
 def _name(metric: str, labels: Mapping[str, str]) -> str | None:
@@ -103,7 +116,7 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
     """What to show: gauges of the newest scrape, the token rate since the one before, latencies of the whole window."""
     new = window[-1]
     old = window[-2] if len(window) > 1 else None
-    recent = _delta(window[0].ttft, new.ttft)
+    ttft, itl = _delta(window[0].ttft, new.ttft), _delta(window[0].itl, new.itl)
     running, queued = new.gauges.get("running"), new.gauges.get("queued")
     usage = new.gauges.get("kv_usage")
     rate = _rate(old, new)
@@ -114,8 +127,10 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
         kv_usage=0.0 if usage is not None and running == 0 else _rounded(usage),
         cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate", _share(window, "cache_hits", "cache_queries"))),
         accept_length=_rounded(new.gauges.get("accept_length") or _accepted(window)),  # 0: nothing is speculated
-        ttft_p50_s=_rounded(quantile(recent, 0.5)),
-        ttft_p95_s=_rounded(quantile(recent, 0.95)),
+        ttft_p50_s=_rounded(quantile(ttft, 0.5)),
+        ttft_p95_s=_rounded(quantile(ttft, 0.95)),
+        itl_p50_s=_rounded(quantile(itl, 0.5), 5),
+        itl_p95_s=_rounded(quantile(itl, 0.95), 5),
     )
 
 
@@ -144,8 +159,8 @@ def _accepted(window: list[EngineSample]) -> float | None:
     return None if share is None else 1 + share
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _delta(old: Mapping[float, float], new: Mapping[float, float]) -> dict[float, float]:

@@ -28,15 +28,19 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Samples of the past, oldest first, `interval_s` seconds apart. Missing figures are null."""
+    """Figures of the past, oldest first, `interval_s` seconds apart. Missing figures are null. Where a step holds
+    several samples, the largest stands for p95, kv_usage, memory and temperature, and for all else their mean."""
 
     interval_s: float
     at: list[float]
-    """Unix times."""
+    """Unix times at which the steps begin. With `span` they have no gaps between them; without, times at which nothing
+    was recorded are left out."""
     workers: dict[str, dict[str, list[float | None]]]
-    """worker -> figure (running, queued, tokens_per_s, kv_usage, ttft_p50_s, …) -> values aligned with `at`"""
+    """worker -> figure, as in its `metrics` (running, tokens_per_s, ttft_p50_s, …) -> values aligned with `at`"""
     gpus: dict[str, dict[str, list[float | None]]]
     """index -> figure (memory_used, utilization, temperature, power) -> values"""
+    profiles: dict[str, list[str | None]] = {}
+    """worker -> the profile that its process ran; null: it had no process, or nothing was recorded."""
 
 
 class ProfileInfo(msgspec.Struct, frozen=True):

@@ -63,6 +63,9 @@ class WorkerMetrics(msgspec.Struct, frozen=True):
     accept_length: float | None = None
     ttft_p50_s: float | None = None
     ttft_p95_s: float | None = None
+    itl_p50_s: float | None = None
+    """Between two tokens of an answer, as the next one."""
+    itl_p95_s: float | None = None
 
     @property
     def in_flight(self) -> int | None:
