@@ -16,7 +16,7 @@ from qvl_tui.session import Session
 from qvl_tui.store import REPLAY
 
 _MARKS = {"event": Mark.EVENT | Mark.AWAY, "exit": Mark.EXIT}
-_OF_A_TIME = (Where.LOG, Where.METRICS)
+_OF_A_TIME = (Where.WORKER, Where.LOG, Where.METRICS, Where.CONFIG)
 """Screens that fetch more than the store holds, and begin anew at another time."""
 
 

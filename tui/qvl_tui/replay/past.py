@@ -2,6 +2,7 @@
 
 from qvl.model.api import History
 from qvl.model.event import Change, Snapshot
+from qvl.model.status import WorkerMetrics
 
 from qvl_tui.replay.tape import Heard, Linked, Tape
 from qvl_tui.store import KEPT_SAMPLES, LinkPhase
@@ -9,7 +10,7 @@ from qvl_tui.store import KEPT_SAMPLES, LinkPhase
 STEP_S = 5
 """As the daemon samples."""
 LONG_S = 1800
-WORKER = ("running", "queued", "tokens_per_s", "kv_usage", "cache_hit_rate", "ttft_p50_s", "ttft_p95_s")
+WORKER = WorkerMetrics.__struct_fields__
 GPU = ("memory_used", "utilization", "temperature", "power")
 
 Row = dict[str, tuple[float | None, ...]]
@@ -27,13 +28,22 @@ def history(tape: Tape, at: int, span_s: int = KEPT_SAMPLES * STEP_S, step_s: in
     known = _Known()
     workers: list[Row] = []
     gpus: list[Row] = []
+    profiles: list[dict[str, str]] = []
     for step in steps:
         while coming is not None and coming.at <= step * 1000:
             known.take(coming)
             coming = next(heard, None)
         workers.append(dict(known.workers))
         gpus.append(dict(known.gpus))
-    return History(float(step_s), [float(step) for step in steps], _columns(workers, WORKER), _columns(gpus, GPU))
+        profiles.append(dict(known.profiles))
+    names = sorted({name for row in profiles for name in row})
+    return History(
+        float(step_s),
+        [float(step) for step in steps],
+        _columns(workers, WORKER),
+        _columns(gpus, GPU),
+        {name: [row.get(name) for row in profiles] for name in names},
+    )
 
 
 class _Known:
@@ -42,20 +52,26 @@ class _Known:
     def __init__(self) -> None:
         self.workers: Row = {}
         self.gpus: Row = {}
+        self.profiles: dict[str, str] = {}
+        """Of workers that have a process."""
 
     def take(self, heard: Heard) -> None:
         match heard.what:
             case Snapshot(status=status):
                 self.workers = {each.name: _values(each.metrics, WORKER) for each in status.workers}
                 self.gpus = {str(each.index): _values(each, GPU) for each in status.gpus}
+                self.profiles = {each.name: each.profile for each in status.workers if each.phase.has_process}
             case Change() as change:
                 self.workers |= {each.name: _values(each.metrics, WORKER) for each in change.workers}
+                gone = {each.name for each in change.workers if not each.phase.has_process} | set(change.removed)
+                self.profiles |= {each.name: each.profile for each in change.workers}
+                self.profiles = {name: profile for name, profile in self.profiles.items() if name not in gone}
                 self.workers |= {name: _values(each, WORKER) for name, each in change.metrics.items()}
                 self.workers = {name: row for name, row in self.workers.items() if name not in change.removed}
                 if change.gpus is not None:
                     self.gpus = {str(each.index): _values(each, GPU) for each in change.gpus}
             case Linked(phase=LinkPhase.DOWN):
-                self.workers, self.gpus = {}, {}
+                self.workers, self.gpus, self.profiles = {}, {}, {}
 
 
 def _values(of: object, figures: tuple[str, ...]) -> tuple[float | None, ...]:
