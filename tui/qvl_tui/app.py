@@ -30,6 +30,7 @@ from qvl_tui.screens.frame import Frame
 from qvl_tui.session import Session
 from qvl_tui.shadow import Shadow
 from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.terminfo import erases
 from qvl_tui.theme import THEMES
 
 BEAT = 2.0
@@ -95,7 +96,7 @@ class QvlApp(App[None]):
         self.context.worker = self.context.prefs.worker or None
         self.due: set[Topic] = set()
         """What changed since the last picture."""
-        self._shadow = Shadow()
+        self._shadow = Shadow(erases=erases())
         self._ending: Ending | None = None
         self.animation_level = "none"
         for theme in THEMES:
@@ -163,8 +164,10 @@ class QvlApp(App[None]):
                 screen.show(topics)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, CompositorUpdate):
-            renderable = self._shadow.narrowed(renderable)
+        # Only what Textual is going to write counts as shown.
+        writes = self._running and not self._closed and not self._batch_count and not self.is_headless
+        if writes and isinstance(renderable, CompositorUpdate):
+            renderable = self._shadow.narrowed(renderable, self.console)
         super()._display(screen, renderable)
 
     def _beat(self) -> None:
