@@ -85,6 +85,12 @@ class Terminal:
         with self._news:
             return sum(len(data) for _, data in self._heard)
 
+    @property
+    def last(self) -> float:
+        """When it last wrote something."""
+        with self._news:
+            return self._heard[-1][0]
+
     def press(self, key: str) -> float:
         """Type it; when that was."""
         self.skip()

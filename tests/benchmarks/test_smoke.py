@@ -26,7 +26,7 @@ from tests.systemd.conftest import require
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SIDES = [QVL, SUPERVISORD, CIRCUS] if is_installed(CACHE) else [QVL]
-QVL_ALONE = {"shim"}
+QVL_ALONE = {"shim", "tui"}
 Figures = dict[str, dict[str, list[float]]]
 """Of each figure the samples of each side."""
 
