@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from qvl.model.error import QvlError
 from qvl.model.event import Frame as WireFrame
@@ -35,6 +36,8 @@ from qvl_tui.theme import THEMES
 
 BEAT = 2.0
 """Seconds between two pictures of figures and ages: faster than that nobody reads them."""
+PATIENCE = 0.1
+"""Seconds that the first picture waits for the daemons' first words."""
 PACE = 0.05
 """Seconds in which changes of state are gathered into one picture."""
 _HOMES = {
@@ -119,6 +122,8 @@ class QvlApp(App[None]):
             self._ending = Ending(self.exit)
         for session in self.context.sessions:
             self.run_worker(self._follow(session), name="link")
+            if session.begun is not None:
+                self.run_worker(self._introduce(session), name="introduce")
         for fault in self.context.keymap.faults:
             self.notify(fault, title="keys", severity="warning", timeout=10)
         if self.context.prefs.screen != Where.FLEET and self.context.prefs.screen in SCREENS:
@@ -126,8 +131,25 @@ class QvlApp(App[None]):
 
     # --- the links ------------------------------------------------------------------------------------------------
 
+    async def run_async(self, **how: Any) -> None:
+        """What daemons answer at once is on the first picture already, which then is the only one."""
+        await asyncio.gather(*(self._begin(session) for session in self.context.sessions))
+        await super().run_async(**how)
+
+    async def _begin(self, session: Session) -> None:
+        frames = session.link.events(0)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                first = await anext(frames)
+        except (QvlError, TimeoutError, StopAsyncIteration):
+            return  # `follow` tells why, once it has failed as well
+        session.store.linked(LinkPhase.UP, self.clock())
+        session.store.apply(first, self.clock())
+        session.begun = frames
+
     async def _follow(self, session: Session) -> None:
-        await follow(session.link, lambda: session.store.last_event, Listening(self, session))
+        listening, begun = Listening(self, session), session.begun
+        await follow(session.link, lambda: session.store.last_event, listening, begun=begun)
 
     def on_linked(self, message: Linked) -> None:
         self._changed(message.session.store.linked(message.phase, self.clock(), message.reason))

@@ -55,6 +55,9 @@ class FleetScreen(Frame):
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
+    def looks(self) -> dict[str, bool]:
+        return super().looks() | {"-wide": self.room.width >= 120, "-huge": self.room.width >= 170}
+
     @property
     def fresh(self) -> bool:
         """Of several hosts each tells by itself how old it is."""
@@ -71,12 +74,8 @@ class FleetScreen(Frame):
         return found
 
     def show(self, topics: set[Topic]) -> None:
-        width, height = self.size
-        if not width:
-            return
+        width, height = self.room
         height -= self.context.replay is not None
-        self.set_class(width >= 120, "-wide")
-        self.set_class(width >= 170, "-huge")
         places = self.places()
         chosen = self._settle(places)
         super().show(topics)
