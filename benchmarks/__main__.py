@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import idle, logs, reload, respawn, shim, startup, status, switch, tree, tui
 from benchmarks.lab import BenchmarkError, Lab
 from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, SYSTEMD, PeersMissing, Qvl, Side, install_peers, peers
-from benchmarks.report import Section, as_json, describe, machine, markdown, text
+from benchmarks.report import Section, as_json, describe, machine, markdown, revised, text
 from benchmarks.scale import FULL, QUICK, TINY, Scale
 
 Measure = Callable[[Lab, Sequence[Side], Scale], Section]
@@ -53,7 +53,8 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(about, scale.name, sections), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(markdown(about, sections))
+        there = options.markdown.read_text() if options.names and options.markdown.exists() else ""
+        options.markdown.write_text(revised(there, sections) if there else markdown(about, sections))
     return int(failed)
 
 
