@@ -24,6 +24,8 @@ from benchmarks.lab import BenchmarkError
 WIDTH, HEIGHT = 120, 40
 QUIET = 0.25
 """Seconds without a byte after which a picture counts as complete."""
+_PREPARED = 500
+"""Bytes that a program may write to prepare the terminal, before it draws."""
 _ANSWERS = (
     (rb"\x1b\[\?2026\$p", b"\x1b[?2026;2$y"),
     (rb"\x1b\[\?(\d+)\$p", b"\x1b[?%b;0$y"),
@@ -103,11 +105,12 @@ class Terminal:
         self.rows()
 
     def calm(self, quiet: float = QUIET, timeout: float = 20.0) -> None:
-        """Wait until it has written something, and then nothing for `quiet` seconds."""
+        """Wait until it has drawn something, and then written nothing for `quiet` seconds."""
         until = time.monotonic() + timeout
         with self._news:
             while (now := time.monotonic()) < until:
-                if self._heard and now - self._heard[-1][0] >= quiet:
+                drawn = sum(len(data) for _, data in self._heard) >= _PREPARED
+                if drawn and now - self._heard[-1][0] >= quiet:
                     return
                 self._news.wait(min(quiet, until - now))
         raise BenchmarkError(f"{self.command[0]} does not come to rest within {timeout:g} s")

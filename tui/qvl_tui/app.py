@@ -1,5 +1,7 @@
 """The Textual program: wires links, stores and screens, and decides what is painted when. It shows nothing itself."""
 
+import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -23,7 +25,6 @@ from qvl_tui.ending import Ending, terminal_is_gone
 from qvl_tui.keymap import Keymap
 from qvl_tui.keys import SCREENS, Where, bindings
 from qvl_tui.link import Link, follow
-from qvl_tui.messages import Linked, Received
 from qvl_tui.prefs import Preferences, save
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
@@ -51,16 +52,16 @@ _HOMES = {
 
 
 class Listening:
-    """Hands on what one link tells."""
+    """Hands on what one link tells, at once: in a queue, frames would be memory that a fast daemon controls."""
 
     def __init__(self, app: "QvlApp", session: Session) -> None:
         self._app, self._session = app, session
 
     def linked(self, phase: LinkPhase, reason: str = "") -> None:
-        self._app.post_message(Linked(self._session, phase, reason))
+        self._app.linked(self._session, phase, reason)
 
     def received(self, frame: WireFrame) -> None:
-        self._app.post_message(Received(self._session, frame, self._app.clock()))
+        self._app.received(self._session, frame)
 
 
 class QvlApp(App[None]):
@@ -120,6 +121,7 @@ class QvlApp(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._shadow.forget())
         if not (self.is_headless or self.is_web):
             self._ending = Ending(self.exit)
+            self.call_after_refresh(_collect_from_now_on)
         for session in self.context.sessions:
             self.run_worker(self._follow(session), name="link")
             if session.begun is not None:
@@ -151,15 +153,16 @@ class QvlApp(App[None]):
         listening, begun = Listening(self, session), session.begun
         await follow(session.link, lambda: session.store.last_event, listening, begun=begun)
 
-    def on_linked(self, message: Linked) -> None:
-        self._changed(message.session.store.linked(message.phase, self.clock(), message.reason))
+    def linked(self, session: Session, phase: LinkPhase, reason: str) -> None:
+        self._changed(session.store.linked(phase, self.clock(), reason))
 
-    def on_received(self, message: Received) -> None:
-        store = message.session.store
-        first = store.supervisor is None
-        self._changed(store.apply(message.frame, message.at) - ({Topic.FIGURES} if not first else set()))
-        if isinstance(message.frame, Snapshot):
-            self.run_worker(self._introduce(message.session), name="introduce")
+    def received(self, session: Session, frame: WireFrame) -> None:
+        first = session.store.supervisor is None
+        topics = session.store.apply(frame, self.clock())
+        # Figures have a beat of their own.
+        self._changed(topics if first else topics - {Topic.FIGURES})
+        if isinstance(frame, Snapshot):
+            self.run_worker(self._introduce(session), name="introduce")
 
     async def _introduce(self, session: Session) -> None:
         """What is asked once a connection: who we are to the daemon, and the figures of the last minutes."""
@@ -298,3 +301,10 @@ class QvlApp(App[None]):
     @property
     def crashed(self) -> BaseException | None:
         return self._exception
+
+
+def _collect_from_now_on() -> None:
+    """What a start has made stays, and need not be looked through again; what comes and goes is found early, so that a
+    day of frames takes no more memory than an hour."""
+    gc.freeze()
+    gc.set_threshold(2_000, 10, 10)
