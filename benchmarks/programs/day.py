@@ -2,9 +2,8 @@
 
     day.py SOCKET SECONDS
 
-`SECONDS` are those of the day that it tells; every two of them each figure moves, every minute something happens. The
-day begins with the byte that comes on standard input, and when it is over, and taken in, that is said on standard
-output.
+`SECONDS` are those of the day that it tells; every two of them each figure moves, every minute something happens. Each
+half of it begins with a byte on standard input, and once it is over, and taken in, that is said on standard output.
 """
 
 import asyncio
@@ -87,11 +86,15 @@ def snapshot(chance: random.Random) -> Snapshot:
     return Snapshot(1, BEGIN, Status(supervisor, (pool,), workers, cards(chance)))
 
 
-async def frames(seconds: int, begin: asyncio.Event) -> AsyncIterator[Frame]:
+async def frames(seconds: int, told: asyncio.Semaphore) -> AsyncIterator[Frame]:
     chance = random.Random(0)
     yield snapshot(chance)
-    await begin.wait()
     for second in range(STEP, seconds + 1, STEP):
+        if second == STEP:
+            await told.acquire()
+        elif second == seconds // 2 // STEP * STEP:
+            print("half", flush=True)
+            await told.acquire()
         at = BEGIN + timedelta(seconds=second)
         yield Change(at, gpus=cards(chance), metrics={f"w-{index}": figures(chance) for index in range(WORKERS)})
         if second % EVENT_EVERY == 0:
@@ -102,7 +105,7 @@ async def frames(seconds: int, begin: asyncio.Event) -> AsyncIterator[Frame]:
 class Day:
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
-        self.begin = asyncio.Event()
+        self.told = asyncio.Semaphore(0)
         self.over = asyncio.Event()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,7 +115,7 @@ class Day:
             # Written only as the reader reads: what is still in our buffers has not been taken in.
             writer.transport.set_write_buffer_limits(0)
             encode = msgspec.json.Encoder().encode
-            async for frame in frames(self._seconds, self.begin):
+            async for frame in frames(self._seconds, self.told):
                 writer.write(encode(frame) + b"\n")
                 await writer.drain()
             self.over.set()
@@ -135,7 +138,7 @@ async def main(socket: str, seconds: int) -> None:
     def told() -> None:
         if not os.read(0, 1):
             sys.exit("nobody waits for the end of the day")
-        day.begin.set()
+        day.told.release()
 
     asyncio.get_running_loop().add_reader(0, told)
     server = await asyncio.start_unix_server(day.answer, socket)
