@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import qvl_tui
 from qvl.model.event import Frame
 from qvl_tui.app import QvlApp
 from rich.style import Style
@@ -12,8 +10,6 @@ from textual.pilot import Pilot
 
 from tests.tui.fleet import FakeLink, event, snapshot, worker
 from tests.tui.support import screen_test, terminal, until
-
-STYLES = str(Path(qvl_tui.__file__).with_name("app.tcss"))
 
 
 class Mute(FakeLink):
@@ -34,8 +30,6 @@ async def seen(link: FakeLink) -> list[str]:
     pictures: list[str] = []
 
     class Watched(QvlApp):
-        CSS_PATH = STYLES
-
         def post_display_hook(self) -> None:
             strips = self.screen._compositor.render_strips()
             pictures.append("\n".join("".join(segment.text for segment in strip) for strip in strips))
