@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import idle, logs, reload, respawn, shim, startup, status, switch, tree
+from benchmarks import idle, logs, reload, respawn, shim, startup, status, switch, tree, tui
 from benchmarks.lab import BenchmarkError, Lab
 from benchmarks.peers import CIRCUS, QVL, SUPERVISORD, SYSTEMD, PeersMissing, Qvl, Side, install_peers, peers
-from benchmarks.report import Section, as_json, describe, machine, markdown, text
+from benchmarks.report import Section, as_json, describe, machine, markdown, revised, text
 from benchmarks.scale import FULL, QUICK, TINY, Scale
 
 Measure = Callable[[Lab, Sequence[Side], Scale], Section]
 MEASUREMENTS: dict[str, Measure] = {
-    module.NAME: module.measure for module in (respawn, switch, tree, startup, reload, logs, idle, status, shim)
+    module.NAME: module.measure for module in (respawn, switch, tree, startup, reload, logs, idle, status, shim, tui)
 }
 
 
@@ -27,7 +27,9 @@ def main() -> int:
         signal.signal(sig, _leave)  # by way of the lab, which ends what runs
     scale = TINY if options.tiny else QUICK if options.quick else FULL
     sides: list[Side] = [Qvl()]
-    if not options.only or {SUPERVISORD, CIRCUS} & set(options.only):
+    names = options.names or list(MEASUREMENTS)
+    compares = set(names) - {tui.NAME}
+    if compares and (not options.only or {SUPERVISORD, CIRCUS} & set(options.only)):
         try:
             sides += peers(install_peers())
         except PeersMissing as error:
@@ -35,11 +37,12 @@ def main() -> int:
     sides = [side for side in sides if not options.only or side.name in options.only]
     sections: list[Section] = []
     failed = False
-    for name in options.names or MEASUREMENTS:
+    for name in names:
         began = time.monotonic()
         _say(f"{name}: …")
         try:
-            with Lab(options.scratch, boxes=not options.only or SYSTEMD in options.only) as lab:
+            boxes = not options.only or SYSTEMD in options.only
+            with Lab(options.scratch, boxes=boxes, others=not options.only) as lab:
                 sections.append(MEASUREMENTS[name](lab, sides, scale))
             _say(f"{name}: {time.monotonic() - began:.0f} s")
         except BenchmarkError as error:
@@ -50,7 +53,8 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(about, scale.name, sections), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(markdown(about, sections))
+        there = options.markdown.read_text() if options.names and options.markdown.exists() else ""
+        options.markdown.write_text(revised(there, sections) if there else markdown(about, sections))
     return int(failed)
 
 

@@ -194,11 +194,13 @@ class Running:
 class Lab:
     """`with Lab() as lab:` gives a scratch directory; on leaving everything below this process is ended."""
 
-    def __init__(self, scratch: Path, *, boxes: bool = False) -> None:
+    def __init__(self, scratch: Path, *, boxes: bool = False, others: bool = False) -> None:
         self._scratch_in = scratch
         """Unix sockets lie in it, and their addresses have 107 bytes: a short path."""
         self.boxes = boxes
         """Whether a measurement may boot a systemd, which takes root."""
+        self.others = others
+        """Whether programs that are no supervisors take part, where they are installed."""
 
     def __enter__(self) -> "Lab":
         libc = ctypes.CDLL(None, use_errno=True)

@@ -101,10 +101,10 @@ class Qvl:
             + ("[pools.w.restart]\nbackoff = 0.001\nbackoff_max = 0.001\nmax_restarts = 10000\n" if fleet.eager else "")
         )
         places = ("--config", str(config), "--socket", str(socket), "--state-dir", str(home / "state"))
-        qvlctl = (_ours("qvlctl"), "--socket", str(socket))
+        qvlctl = (ours("qvlctl"), "--socket", str(socket))
         status = (*qvlctl, "status")
         return Installation(
-            daemon=(_ours("qvl-supervisor"), *places, "--log-dir", str(logs)),
+            daemon=(ours("qvl-supervisor"), *places, "--log-dir", str(logs)),
             status=status,
             status_json=(*status, "--json"),
             logs=lambda port: [
@@ -232,7 +232,7 @@ def peers(environment: Path) -> list[Side]:
     return [Supervisord(environment), Circus(environment)]
 
 
-def _ours(name: str) -> str:
+def ours(name: str) -> str:
     """A program of ours, as it is installed beside the Python that runs this."""
     return str(Path(sys.executable).parent / name)
 

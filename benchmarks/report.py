@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,15 +180,34 @@ Machine: {machine}.
 Each cell is a median, with least..most in brackets. The last two columns say how many times better qvl is: below 1 it
 is worse. Figures move with the machine and with what else runs on it, ratios much less. Nothing in the test suite
 asserts them.
+
+The terminal interface has peers of its own: a bare program of its library and, where they are installed, btop and
+htop. Named alone, a measurement puts its section into the document that is there, and leaves the others as they are.
 """
 
 
 def markdown(about: Mapping[str, object], sections: Iterable[Section]) -> str:
-    out = [PREFACE.format(machine=describe(about))]
+    return "\n".join([PREFACE.format(machine=describe(about)), *map(_chapter, sections)]).rstrip() + "\n"
+
+
+def revised(document: str, sections: Iterable[Section]) -> str:
+    """`document` with these sections anew, at their places; those that it has not yet come last."""
+    preface, *chapters = re.split(r"^(?=## )", document, flags=re.MULTILINE)
+    known = {chapter.partition("\n")[0]: chapter.rstrip() + "\n" for chapter in chapters}
     for section in sections:
-        out += [f"## {section.title}", ""]
-        columns = headings(section)
-        out += ["| " + " | ".join(columns) + " |", "|---|" + "---:|" * (len(columns) - 1)]
-        out += ["| " + " | ".join(line) + " |" for line in lines_of(section)]
-        out += ["", *(f"- {note}" for note in notes_of(section)), ""]
-    return "\n".join(out).rstrip() + "\n"
+        known[f"## {section.title}"] = _chapter(section)
+    return "\n".join([preface.rstrip() + "\n", *known.values()]).rstrip() + "\n"
+
+
+def _chapter(section: Section) -> str:
+    columns = headings(section)
+    lines = [
+        f"## {section.title}",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|---|" + "---:|" * (len(columns) - 1),
+        *("| " + " | ".join(line) + " |" for line in lines_of(section)),
+        "",
+        *(f"- {note}" for note in notes_of(section)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"

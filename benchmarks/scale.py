@@ -28,12 +28,44 @@ class Scale:
     """Stops, crashes and returns of the supervisor, each with a new tree."""
     tree_stop: int
     """Seconds from SIGTERM to SIGKILL, the same for each supervisor."""
+    tui_workers: int = 2
+    tui_starts: int = 1
+    tui_keys: int = 4
+    """Presses of which the time to the repaint is taken."""
+    tui_seconds: float = 0.5
+    """How long bytes and processor time are counted."""
+    tui_day: int = 60
+    """Seconds of a day that is told as fast as it is taken in."""
     reloads: int = 1
     """Turns of edits: each changes a policy, an argument, and how many programs there are."""
     patience: float = 1.0
     """Shortens the waits that let supervisors calm down, for who doesn't look at the figures."""
 
 
-FULL = Scale("full", 16, ((8, 5), (64, 3)), 2, 1 << 30, 6.0, 200_000, 3000, (8, 64), 20.0, 24, 24, 5, 3, 5, reloads=5)
-QUICK = Scale("quick", 4, ((8, 2),), 1, 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8, 2, 1, 5, reloads=2)
+FULL = Scale(
+    "full",
+    16,
+    ((8, 5), (64, 3)),
+    2,
+    1 << 30,
+    6.0,
+    200_000,
+    3000,
+    (8, 64),
+    20.0,
+    24,
+    24,
+    5,
+    3,
+    5,
+    16,
+    9,
+    100,
+    30.0,
+    86_400,
+    reloads=5,
+)
+QUICK = Scale(
+    "quick", 4, ((8, 2),), 1, 128 << 20, 1.0, 50_000, 1000, (8,), 5.0, 7, 8, 2, 1, 5, 16, 3, 30, 10.0, 3600, reloads=2
+)
 TINY = Scale("tiny", 1, ((2, 1),), 1, 2 << 20, 0.5, 3_000, 200, (2,), 0.5, 1, 1, 1, 1, 1, patience=0.15)

@@ -19,14 +19,14 @@ from benchmarks import tree
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.holders import KILL_MODES
 from benchmarks.peers import CACHE, CIRCUS, QVL, SUPERVISORD, SYSTEMD, is_installed
-from benchmarks.report import Row, Section, markdown, text
+from benchmarks.report import Row, Section, markdown, revised, text
 from tests.support import wait_until
 from tests.systemd.box import missing_prerequisite
 from tests.systemd.conftest import require
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SIDES = [QVL, SUPERVISORD, CIRCUS] if is_installed(CACHE) else [QVL]
-QVL_ALONE = {"shim"}
+QVL_ALONE = {"shim", "tui"}
 Figures = dict[str, dict[str, list[float]]]
 """Of each figure the samples of each side."""
 
@@ -186,6 +186,9 @@ def test_a_section_has_columns_of_its_own() -> None:
     assert "| figure | qvl | supervisord | circus | vs supervisord | vs circus |" in document
     assert "| start, s | 1 | 2 | – | 2× | – |" in document
     assert "| figure | qvl | systemd |\n|---|---:|---:|\n| left, of 7 | 0 | 6 |" in document
+    again = Section("end", "End", [Row("left", "of 7", {QVL: [1], SYSTEMD: [6]})], (), (QVL, SYSTEMD), ())
+    assert revised(document, [again]) == document.replace("| left, of 7 | 0 | 6 |", "| left, of 7 | 1 | 6 |")
+    assert revised(markdown(about, [usual]), [other]) == document
     assert [line.split() for line in text([usual, other]).splitlines() if line.startswith(("figure", "left"))] == [
         ["figure", "qvl", "supervisord", "circus", "vs", "supervisord", "vs", "circus"],
         ["figure", "qvl", "systemd"],

@@ -98,3 +98,19 @@ async def test_a_connection_that_falls_silent_counts_as_lost() -> None:
             await follow(link, lambda: 0, diary, diary.sleep)
     assert diary.told[:2] == ["up", "Snapshot"]
     assert diary.told[2].startswith("down no word for")
+
+
+def test_a_stream_that_was_begun_is_gone_on_with() -> None:
+    @screen_test
+    async def test() -> None:
+        link = Attempts((snapshot(), event(11, "a"), GONE), (snapshot(seq=11), GONE))
+        begun = link.events(0)
+        await anext(begun)
+        diary = Diary(link)
+        with pytest.raises(asyncio.CancelledError):
+            await follow(link, lambda: diary.last, diary, diary.sleep, begun)
+        assert link.resumed == [0, 11]
+        down = f"down {GONE.message}"
+        assert diary.told == ["up", "Event", down, "up", "Snapshot", down]
+
+    test()

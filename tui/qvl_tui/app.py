@@ -1,9 +1,12 @@
 """The Textual program: wires links, stores and screens, and decides what is painted when. It shows nothing itself."""
 
+import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from qvl.model.error import QvlError
 from qvl.model.event import Frame as WireFrame
@@ -22,7 +25,6 @@ from qvl_tui.ending import Ending, terminal_is_gone
 from qvl_tui.keymap import Keymap
 from qvl_tui.keys import SCREENS, Where, bindings
 from qvl_tui.link import Link, follow
-from qvl_tui.messages import Linked, Received
 from qvl_tui.prefs import Preferences, save
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
@@ -30,10 +32,13 @@ from qvl_tui.screens.frame import Frame
 from qvl_tui.session import Session
 from qvl_tui.shadow import Shadow
 from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.terminfo import erases
 from qvl_tui.theme import THEMES
 
 BEAT = 2.0
 """Seconds between two pictures of figures and ages: faster than that nobody reads them."""
+PATIENCE = 0.1
+"""Seconds that the first picture waits for the daemons' first words."""
 PACE = 0.05
 """Seconds in which changes of state are gathered into one picture."""
 _HOMES = {
@@ -47,16 +52,16 @@ _HOMES = {
 
 
 class Listening:
-    """Hands on what one link tells."""
+    """Hands on what one link tells, at once: in a queue, frames would be memory that a fast daemon controls."""
 
     def __init__(self, app: "QvlApp", session: Session) -> None:
         self._app, self._session = app, session
 
     def linked(self, phase: LinkPhase, reason: str = "") -> None:
-        self._app.post_message(Linked(self._session, phase, reason))
+        self._app.linked(self._session, phase, reason)
 
     def received(self, frame: WireFrame) -> None:
-        self._app.post_message(Received(self._session, frame, self._app.clock()))
+        self._app.received(self._session, frame)
 
 
 class QvlApp(App[None]):
@@ -95,7 +100,7 @@ class QvlApp(App[None]):
         self.context.worker = self.context.prefs.worker or None
         self.due: set[Topic] = set()
         """What changed since the last picture."""
-        self._shadow = Shadow()
+        self._shadow = Shadow(erases=erases())
         self._ending: Ending | None = None
         self.animation_level = "none"
         for theme in THEMES:
@@ -116,8 +121,11 @@ class QvlApp(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._shadow.forget())
         if not (self.is_headless or self.is_web):
             self._ending = Ending(self.exit)
+            self.call_after_refresh(_collect_from_now_on)
         for session in self.context.sessions:
             self.run_worker(self._follow(session), name="link")
+            if session.begun is not None:
+                self.run_worker(self._introduce(session), name="introduce")
         for fault in self.context.keymap.faults:
             self.notify(fault, title="keys", severity="warning", timeout=10)
         if self.context.prefs.screen != Where.FLEET and self.context.prefs.screen in SCREENS:
@@ -125,18 +133,36 @@ class QvlApp(App[None]):
 
     # --- the links ------------------------------------------------------------------------------------------------
 
+    async def run_async(self, **how: Any) -> None:
+        """What daemons answer at once is on the first picture already, which then is the only one."""
+        await asyncio.gather(*(self._begin(session) for session in self.context.sessions))
+        await super().run_async(**how)
+
+    async def _begin(self, session: Session) -> None:
+        frames = session.link.events(0)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                first = await anext(frames)
+        except (QvlError, TimeoutError, StopAsyncIteration):
+            return  # `follow` tells why, once it has failed as well
+        session.store.linked(LinkPhase.UP, self.clock())
+        session.store.apply(first, self.clock())
+        session.begun = frames
+
     async def _follow(self, session: Session) -> None:
-        await follow(session.link, lambda: session.store.last_event, Listening(self, session))
+        listening, begun = Listening(self, session), session.begun
+        await follow(session.link, lambda: session.store.last_event, listening, begun=begun)
 
-    def on_linked(self, message: Linked) -> None:
-        self._changed(message.session.store.linked(message.phase, self.clock(), message.reason))
+    def linked(self, session: Session, phase: LinkPhase, reason: str) -> None:
+        self._changed(session.store.linked(phase, self.clock(), reason))
 
-    def on_received(self, message: Received) -> None:
-        store = message.session.store
-        first = store.supervisor is None
-        self._changed(store.apply(message.frame, message.at) - ({Topic.FIGURES} if not first else set()))
-        if isinstance(message.frame, Snapshot):
-            self.run_worker(self._introduce(message.session), name="introduce")
+    def received(self, session: Session, frame: WireFrame) -> None:
+        first = session.store.supervisor is None
+        topics = session.store.apply(frame, self.clock())
+        # Figures have a beat of their own.
+        self._changed(topics if first else topics - {Topic.FIGURES})
+        if isinstance(frame, Snapshot):
+            self.run_worker(self._introduce(session), name="introduce")
 
     async def _introduce(self, session: Session) -> None:
         """What is asked once a connection: who we are to the daemon, and the figures of the last minutes."""
@@ -163,8 +189,10 @@ class QvlApp(App[None]):
                 screen.show(topics)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, CompositorUpdate):
-            renderable = self._shadow.narrowed(renderable)
+        # Only what Textual is going to write counts as shown.
+        writes = self._running and not self._closed and not self._batch_count and not self.is_headless
+        if writes and isinstance(renderable, CompositorUpdate):
+            renderable = self._shadow.narrowed(renderable, self.console)
         super()._display(screen, renderable)
 
     def _beat(self) -> None:
@@ -273,3 +301,10 @@ class QvlApp(App[None]):
     @property
     def crashed(self) -> BaseException | None:
         return self._exception
+
+
+def _collect_from_now_on() -> None:
+    """What a start has made stays, and need not be looked through again; what comes and goes is found early, so that a
+    day of frames takes no more memory than an hour."""
+    gc.freeze()
+    gc.set_threshold(2_000, 10, 10)

@@ -6,7 +6,6 @@ import platform
 import sys
 import time
 import traceback
-from importlib.metadata import version
 from pathlib import Path
 
 from qvl import __version__
@@ -17,6 +16,8 @@ KEPT = 10
 
 def report(error: BaseException, home: Path, *, size: tuple[int, int], screen: str, seq: int) -> Path | None:
     """Write a report below `home`; answers its path, None where it can't be written."""
+    from importlib.metadata import version  # slow to import, and a start must not wait for what a crash needs
+
     directory = home / "crashes"
     path = directory / time.strftime(f"tui-%Y%m%dT%H%M%S-{os.getpid()}.txt", time.gmtime())
     told = [

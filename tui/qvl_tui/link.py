@@ -104,14 +104,20 @@ class Listener(Protocol):
 
 
 async def follow(
-    link: Link, since: Callable[[], int], listener: Listener, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    link: Link,
+    since: Callable[[], int],
+    listener: Listener,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    begun: AsyncIterator[Frame] | None = None,
 ) -> None:
-    """Keep the stream of `link` for ever; `since` tells where to resume. Ends only by cancellation."""
+    """Keep the stream of `link` for ever; `since` tells where to resume, `begun` is a stream to go on with. Ends only
+    by cancellation."""
     waits = delays()
     while True:
         heard = False
+        frames, begun = begun or link.events(since()), None
         try:
-            async for frame in _audible(link.events(since())):
+            async for frame in _audible(frames):
                 if not heard:
                     heard, waits = True, delays()
                     listener.linked(LinkPhase.UP)

@@ -7,7 +7,8 @@ are plain tuples, so that two pictures of the same thing are compared by `==` an
 from collections.abc import Iterable
 from enum import StrEnum
 
-from rich.cells import cell_len, set_cell_size
+import rich.cells
+from rich.cells import set_cell_size
 
 
 class Tone(StrEnum):
@@ -32,6 +33,11 @@ Span = tuple[str, Tone]
 Line = tuple[Span, ...]
 
 BLANK: Line = ()
+
+
+def cell_len(text: str) -> int:
+    """Width in terminal cells. Most of what is shown needs no table of widths, and this is asked all the time."""
+    return len(text) if text.isascii() and text.isprintable() else rich.cells.cell_len(text)
 
 
 def length(line: Line) -> int:

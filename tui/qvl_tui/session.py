@@ -1,6 +1,9 @@
 """One daemon that is watched: the way to it, what it told, and what may be asked of it."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+
+from qvl.model.event import Frame
 
 from qvl_tui.acts import Acts
 from qvl_tui.link import Link
@@ -12,6 +15,8 @@ class Session:
     link: Link
     store: Store
     acts: Acts
+    begun: AsyncIterator[Frame] | None = None
+    """The stream whose first frame was taken in before there was a screen."""
 
     @property
     def name(self) -> str:

@@ -55,6 +55,9 @@ class FleetScreen(Frame):
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
+    def looks(self) -> dict[str, bool]:
+        return super().looks() | {"-wide": self.room.width >= 120, "-huge": self.room.width >= 170}
+
     @property
     def fresh(self) -> bool:
         """Of several hosts each tells by itself how old it is."""
@@ -71,23 +74,19 @@ class FleetScreen(Frame):
         return found
 
     def show(self, topics: set[Topic]) -> None:
-        width, height = self.size
-        if not width:
-            return
+        width, height = self.room
         height -= self.context.replay is not None
-        self.set_class(width >= 120, "-wide")
-        self.set_class(width >= 170, "-huge")
         places = self.places()
         chosen = self._settle(places)
         super().show(topics)
         most = arrange(height, len(places), 0).gpus
-        gpus = gpu_lines(self.store, width, most)
+        cards = {session: gpu_lines(session.store, width, most) for session in self.context.sessions}
         # As many lines for each host's cards as the largest needs, so that nothing jumps from host to host.
-        tall = max(len(gpu_lines(session.store, width, most)) for session in self.context.sessions)
+        tall = max(map(len, cards.values()))
         room = arrange(height, len(places), tall)
         self._tall("gpus", tall)
         self._tall("workers", room.workers)
-        self.canvas("gpus").show(gpus)
+        self.canvas("gpus").show(cards[self.context.session])
         every = [worker for session in self.context.sessions for worker in session.store.rows()]
         c = columns(every, width)
         self.canvas("workers-head").show((head(c, self.needle),))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from textual import on
 from textual.app import ComposeResult
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -34,6 +35,8 @@ class Frame(Screen[None]):
         return self.context.store
 
     def compose(self) -> ComposeResult:
+        # As long as there is no widget in it: later a change of its classes styles all of them anew.
+        self.update_classes(self.looks(), update=False)
         yield Canvas("header", "bar")
         yield Canvas("banner", "bar")
         yield from self.body()
@@ -59,13 +62,23 @@ class Frame(Screen[None]):
 
     def show(self, topics: set[Topic]) -> None:
         """Repaint what these topics may have changed; the canvases find out what really did."""
-        width = self.size.width
-        self.set_class(not self.fresh, "-stale")
+        width = self.room.width
+        self.update_classes(self.looks())
         self.canvas("header").show((self.header(width),))
         self.canvas("banner").show((self.banner(width),))
         if self.context.replay is not None:
             self.canvas("replay").show((self.context.replay.bar(width),))
         self.canvas("footer").show((footer_line(self.where, width, self.context),))
+
+    @property
+    def room(self) -> Size:
+        """Of the terminal: a screen has its own size only once it was laid out, which is to be done once."""
+        return self.app.size
+
+    def looks(self) -> dict[str, bool]:
+        """The classes that change with what is shown."""
+        heard = any(session.store.heard_at is not None for session in self.context.sessions)
+        return {"-stale": heard and not self.fresh}
 
     @property
     def fresh(self) -> bool:

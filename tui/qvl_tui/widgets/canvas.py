@@ -30,6 +30,7 @@ class Canvas(ScrollView, can_focus=False):
             return self.canvas
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        self._looks: dict[tuple[Tone | None, bool], Style] = {}
         super().__init__(id=id, classes=classes)
         self.lines: tuple[Line, ...] = ()
         self.marked: int | None = None
@@ -87,18 +88,31 @@ class Canvas(ScrollView, can_focus=False):
     def render_line(self, y: int) -> Strip:
         row = y + self.scroll_offset.y
         width = self.size.width
-        base = self.rich_style
-        if row == self.marked:
-            base += self.get_component_rich_style("canvas--mark", partial=True)
+        marked = row == self.marked
+        base = self._look(None, marked)
         if row >= len(self.lines):
             return Strip.blank(width, base)
-        line = self.lines[row]
         # Reasons and evidence quote what engines wrote: it must not steer the terminal.
-        segments = [Segment(text.translate(_CONTROLS), base + self._style(tone)) for text, tone in line]
+        segments = [
+            Segment(text if text.isprintable() else text.translate(_CONTROLS), self._look(tone, marked))
+            for text, tone in self.lines[row]
+        ]
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _style(self, tone: Tone) -> Style:
-        return self.get_component_rich_style(f"tone-{tone}", partial=True)
+    def _look(self, tone: Tone | None, marked: bool) -> Style:
+        """Worked out once a theme: a line has a dozen spans, and each of them would cost what all else does."""
+        if (look := self._looks.get((tone, marked))) is None:
+            look = self.rich_style
+            if marked:
+                look += self.get_component_rich_style("canvas--mark", partial=True)
+            if tone is not None:
+                look += self.get_component_rich_style(f"tone-{tone}", partial=True)
+            self._looks[tone, marked] = look
+        return look
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._looks.clear()
 
     def on_click(self, event: object) -> None:
         from textual.events import Click

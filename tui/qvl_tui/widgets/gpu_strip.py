@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from qvl.model.gpu import GpuHolder, GpuSample
-from rich.cells import cell_len
 
 from qvl_tui.format import bar, percent, share, size, spark, used_of
-from qvl_tui.paint import Line, Tone, left, pad, right
+from qvl_tui.paint import Line, Tone, cell_len, left, pad, right
 from qvl_tui.store import Store
 
 Cell = Callable[[GpuSample, Store, list[str], int], Line]

@@ -6,10 +6,9 @@ from datetime import datetime
 
 from qvl.model.status import GatewayStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase
-from rich.cells import cell_len
 
 from qvl_tui.format import UNKNOWN, bar, count, duration, latencies, percent, rate, spark
-from qvl_tui.paint import Line, Span, Tone, clip, cut, left, pad, right
+from qvl_tui.paint import Line, Span, Tone, cell_len, clip, cut, left, pad, right
 from qvl_tui.sentences import kv_tone, state, waits_up, why
 from qvl_tui.store import Store
 
