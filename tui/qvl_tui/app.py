@@ -139,8 +139,8 @@ class QvlApp(App[None]):
         await super().run_async(**how)
 
     async def _begin(self, session: Session) -> None:
-        frames = session.link.events(0)
         try:
+            frames = session.link.events(0)
             async with asyncio.timeout(PATIENCE):
                 first = await anext(frames)
         except (QvlError, TimeoutError, StopAsyncIteration):
