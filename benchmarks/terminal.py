@@ -130,7 +130,7 @@ class Terminal:
             new = self._heard[self._understood :]
         for _, data in new:
             self._take(data)
-        return self._screen.display
+        return list(self._screen.display)
 
     def seen_at(self, predicate: Callable[[Rows], bool], what: str, timeout: float = 20.0) -> float:
         """When the screen first satisfied `predicate`, of what is not understood yet."""

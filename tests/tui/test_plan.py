@@ -129,8 +129,9 @@ def test_two_profiles_differ_as_the_daemons_plan_would_say() -> None:
 
 def test_what_a_profile_comes_to_fits_its_column() -> None:
     for width in (40, 47, 69):
-        lines = resolved_lines(detail("eagle3", "qwen3-vl"), width)
-        assert len(lines) == 4
+        known = detail("eagle3", "qwen3-vl")
+        lines = resolved_lines(known, width)
+        assert len(lines) == sum(each.origin != "qvl" for each in (*known.args, *known.env))
         assert all(len(row) <= width for row in words(lines).splitlines())
         assert "speculative-algorithm" in words(lines)
 

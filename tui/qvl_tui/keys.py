@@ -107,7 +107,7 @@ _METRICS = (
     Key("metrics.back", "pageup,k,up", "PgUp k", "page(-1)", "", "the plots before", Where.METRICS),
 )
 _SWITCH = (
-    Key("switch.confirm", "enter", "⏎", "confirm", "switch", "switch as planned; asks first", Where.SWITCH, acts=True),
+    Key("switch.confirm", "enter", "⏎", "confirm", "switch", "do as planned; asks first", Where.SWITCH, acts=True),
     Key("switch.cancel", "c", "c", "cancel", "take back", "take the change back; asks", Where.SWITCH, acts=True),
     Key("switch.reset", "x", "x", "reset", "reset", "to the file's profile", Where.SWITCH, acts=True),
     Key("switch.again", "R", "R", "again", "plan again", "ask for the plan again", Where.SWITCH),
