@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
 from qvl_tui.app import QvlApp
 from rich.style import Style
@@ -64,6 +65,22 @@ async def test_a_daemon_that_says_nothing_does_not_hold_it_up() -> None:
     assert "◌ connecting" in pictures[0]
     assert "chat-0" in pictures[-1]
     assert link.resumed == [0]
+
+
+class Silent(FakeLink):
+    """Has no stream at first, and says so when it is asked for one."""
+
+    def events(self, since: int) -> AsyncIterator[Frame]:
+        self.resumed.append(since)
+        if len(self.resumed) == 1:
+            raise QvlError(ErrorCode.REFUSED, "not now")
+        return super().events(since)
+
+
+@screen_test
+async def test_a_link_without_a_stream_is_no_crash() -> None:
+    link = Silent(snapshot(worker("chat-0")))
+    assert "chat-0" in (await seen(link))[-1]
 
 
 @screen_test
