@@ -8,9 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qvl.model.error import QvlError
-from qvl.model.event import Frame as WireFrame
-from qvl.model.event import Snapshot
 from qvl.model.worker import Phase
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
@@ -24,21 +21,20 @@ from qvl_tui.context import Context
 from qvl_tui.ending import Ending, terminal_is_gone
 from qvl_tui.keymap import Keymap
 from qvl_tui.keys import SCREENS, Where, bindings
-from qvl_tui.link import Link, follow
+from qvl_tui.link import Link
 from qvl_tui.prefs import Preferences, save
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
 from qvl_tui.screens.frame import Frame
 from qvl_tui.session import Session
 from qvl_tui.shadow import Shadow
-from qvl_tui.store import LinkPhase, Store, Topic
+from qvl_tui.store import Store, Topic
 from qvl_tui.terminfo import erases
 from qvl_tui.theme import THEMES
+from qvl_tui.watching import Watch
 
 BEAT = 2.0
 """Seconds between two pictures of figures and ages: faster than that nobody reads them."""
-PATIENCE = 0.1
-"""Seconds that the first picture waits for the daemons' first words."""
 PACE = 0.05
 """Seconds in which changes of state are gathered into one picture."""
 _HOMES = {
@@ -49,19 +45,6 @@ _HOMES = {
     Where.CONFIG: "config:ConfigScreen",
 }
 """Screens are imported when they are first opened: the first picture must not wait for them."""
-
-
-class Listening:
-    """Hands on what one link tells, at once: in a queue, frames would be memory that a fast daemon controls."""
-
-    def __init__(self, app: "QvlApp", session: Session) -> None:
-        self._app, self._session = app, session
-
-    def linked(self, phase: LinkPhase, reason: str = "") -> None:
-        self._app.linked(self._session, phase, reason)
-
-    def received(self, frame: WireFrame) -> None:
-        self._app.received(self._session, frame)
 
 
 class QvlApp(App[None]):
@@ -98,6 +81,7 @@ class QvlApp(App[None]):
             [self._session(link, readonly) for link in links], clock, prefs or Preferences(), keymap or Keymap()
         )
         self.context.worker = self.context.prefs.worker or None
+        self.watches = [Watch(each, clock, self._changed, self._introduce) for each in self.context.sessions]
         self.due: set[Topic] = set()
         """What changed since the last picture."""
         self._shadow = Shadow(erases=erases())
@@ -122,10 +106,10 @@ class QvlApp(App[None]):
         if not (self.is_headless or self.is_web):
             self._ending = Ending(self.exit)
             self.call_after_refresh(_collect_from_now_on)
-        for session in self.context.sessions:
-            self.run_worker(self._follow(session), name="link")
-            if session.begun is not None:
-                self.run_worker(self._introduce(session), name="introduce")
+        for watch in self.watches:
+            self.run_worker(self.follow(watch), name="link")
+            if watch.session.begun is not None:
+                self._introduce(watch)
         for fault in self.context.keymap.faults:
             self.notify(fault, title="keys", severity="warning", timeout=10)
         if self.context.prefs.screen != Where.FLEET and self.context.prefs.screen in SCREENS:
@@ -134,43 +118,14 @@ class QvlApp(App[None]):
     # --- the links ------------------------------------------------------------------------------------------------
 
     async def run_async(self, **how: Any) -> None:
-        """What daemons answer at once is on the first picture already, which then is the only one."""
-        await asyncio.gather(*(self._begin(session) for session in self.context.sessions))
+        await asyncio.gather(*(watch.begin() for watch in self.watches))
         await super().run_async(**how)
 
-    async def _begin(self, session: Session) -> None:
-        try:
-            frames = session.link.events(0)
-            async with asyncio.timeout(PATIENCE):
-                first = await anext(frames)
-        except (QvlError, TimeoutError, StopAsyncIteration):
-            return  # `follow` tells why, once it has failed as well
-        session.store.linked(LinkPhase.UP, self.clock())
-        session.store.apply(first, self.clock())
-        session.begun = frames
+    async def follow(self, watch: Watch) -> None:
+        await watch.follow()
 
-    async def _follow(self, session: Session) -> None:
-        listening, begun = Listening(self, session), session.begun
-        await follow(session.link, lambda: session.store.last_event, listening, begun=begun)
-
-    def linked(self, session: Session, phase: LinkPhase, reason: str) -> None:
-        self._changed(session.store.linked(phase, self.clock(), reason))
-
-    def received(self, session: Session, frame: WireFrame) -> None:
-        first = session.store.supervisor is None
-        topics = session.store.apply(frame, self.clock())
-        # Figures have a beat of their own.
-        self._changed(topics if first else topics - {Topic.FIGURES})
-        if isinstance(frame, Snapshot):
-            self.run_worker(self._introduce(session), name="introduce")
-
-    async def _introduce(self, session: Session) -> None:
-        """What is asked once a connection: who we are to the daemon, and the figures of the last minutes."""
-        try:
-            session.store.role = (await session.link.whoami()).role
-            self._changed({Topic.STATE} | session.store.seed(await session.link.history()))
-        except QvlError as error:
-            self.log.warning(error.message)
+    def _introduce(self, watch: Watch) -> None:
+        self.run_worker(watch.introduce(), name="introduce")
 
     # --- pictures -------------------------------------------------------------------------------------------------
 
@@ -184,9 +139,11 @@ class QvlApp(App[None]):
         """Show what changed since the last picture."""
         topics, self.due = self.due, set()
         self.context.settle()
-        for screen in self.screen_stack:
+        for screen in reversed(self.screen_stack):
             if isinstance(screen, Frame | Dialog) and screen.is_mounted and screen.is_attached:
                 screen.show(topics)
+            if isinstance(screen, Frame):
+                break  # what lies below is hidden, and shows all once it comes up again
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         # Only what Textual is going to write counts as shown.

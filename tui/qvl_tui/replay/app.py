@@ -12,8 +12,8 @@ from qvl_tui.prefs import Preferences
 from qvl_tui.replay.deck import Deck
 from qvl_tui.replay.link import ReplayLink
 from qvl_tui.screens.frame import Frame
-from qvl_tui.session import Session
 from qvl_tui.store import REPLAY
+from qvl_tui.watching import Watch
 
 _MARKS = {"event": Mark.EVENT | Mark.AWAY, "exit": Mark.EXIT}
 _OF_A_TIME = (Where.WORKER, Where.LOG, Where.METRICS, Where.CONFIG)
@@ -39,9 +39,10 @@ class ReplayApp(QvlApp):
         self.context.replay = deck
         deck.jumped = self._begin_anew
 
-    async def _follow(self, session: Session) -> None:
-        session.store.role = REPLAY
-        await self.deck.run(session.store, self._changed)
+    async def follow(self, watch: Watch) -> None:
+        store = watch.session.store
+        store.role = REPLAY
+        await self.deck.run(store, self._changed)
 
     def on_unmount(self) -> None:
         # What is kept is which worker of one's own was in focus, not one of another host and time.
