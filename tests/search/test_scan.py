@@ -42,10 +42,7 @@ def test_a_pattern_finds_lines_each_with_its_record() -> None:
 
 
 def test_a_level_finds_records() -> None:
-    assert [(text[22:30], level) for text, level, _ in found(LOG, level="warning")] == [
-        ("WARNING:", "warning"),
-        ("TP0] Sch"[-8:], "error"),
-    ] or [level for _, level, _ in found(LOG, level="warning")] == ["warning", "error"]
+    assert [level for _, level, _ in found(LOG, level="warning")] == ["warning", "error"]
     scanner = Scanner(LogSearch(level="error"))
     (match,) = scanner.matches((0, LOG))
     assert match.text.encode() + b"\n" == TRACEBACK
