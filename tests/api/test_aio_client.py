@@ -15,6 +15,7 @@ from qvl.api.control import LogSource
 from qvl.client.aio import Client, LogPage
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Change, Event, Heartbeat, Lost, Snapshot
+from qvl.model.log import LogEnd, LogExtent, LogMatch, LogSearch
 from qvl.model.plan import Plan
 from qvl.shim.logfile import segment_name
 
@@ -169,6 +170,14 @@ def test_a_page_of_a_log_and_what_follows(tmp_path: Path) -> None:
         assert page == LogPage(108, b"three\n")
         assert await client.log_page("chat-0", before=page.offset, lines=1) == LogPage(104, b"two\n")
         assert await client.log_page("chat-0", previous=True) == LogPage(100, b"one\n")
+        assert await client.log_page("chat-0", since=104, limit=6) == LogPage(104, b"two\nth")
+        assert await client.log_extent("chat-0") == LogExtent(100, 114)
+        found = [item async for item in client.log_search("chat-0", LogSearch(pattern="e&|t[wh]", before=200))]
+        assert [item.text for item in found if isinstance(item, LogMatch)] == ["three", "two"]
+        found = [item async for item in client.log_search("chat-0", LogSearch(pattern="t[wh]", since=0, count=1))]
+        assert found[1:] == [LogMatch(104, 4, "two", "info", 104), LogEnd("count", 108, 1)]
+        with pytest.raises(QvlError, match="is not a regular expression"):
+            await anext(client.log_search("chat-0", LogSearch(pattern="(")))
         assert b"".join([piece async for piece in client.log("chat-0", since=0)]) == b"one\ntwo\nthree\n"
         async with aclosing(client.log("chat-0", since=page.offset + len(page.data), follow=True)) as log:
             waiting = asyncio.ensure_future(anext(log))

@@ -59,6 +59,11 @@ def lines(start: int, end: int) -> tuple[int, bytes]:
         ("?before=999999&lines=1", (999, 1000)),
         ("?since=9980", (998, 1000)),
         ("?since=0", (100, 1000)),  # what is left
+        ("?since=2000&limit=30", (200, 203)),
+        ("?since=4990&limit=20", (499, 501)),  # over the end of a segment
+        ("?since=0&limit=20", (100, 102)),  # of what is left
+        ("?since=9990&limit=20", (999, 1000)),
+        ("?since=999999&limit=20", (1000, 1000)),
         ("?since=0&lines=2", (998, 1000)),
         ("?since=999999", (1000, 1000)),
         ("?previous=1", (600, 700)),
@@ -86,6 +91,10 @@ def test_paging_back_meets_every_line_once(served: Served) -> None:
     [
         ("?before=5&since=5", 400, "`before`"),
         ("?before=5&follow=1", 400, "`before`"),
+        ("?limit=5", 400, "`limit`"),
+        ("?since=0&limit=5&follow=1", 400, "`limit`"),
+        ("?since=0&limit=5&lines=1", 400, "`limit`"),
+        ("?since=0&limit=0", 400, "limit"),
         ("?previous=1&follow=1", 400, "`previous`"),
         ("?lines=-1", 400, "lines"),
         ("?lines=many", 400, "lines"),

@@ -18,6 +18,7 @@ from tests.api.wire import ask
 from tests.fakes import FakeControl, Served, serve
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(document(OPERATIONS)))
+QUERIES = {"/v1/events": "?follow=0", "/v1/workers/{name}/log/search": "?level=error"}
 BODIES = {
     "/v1/pools/chat/switch": b'{"profile": "eagle3", "dry_run": true}',
     "/v1/plans": b'{"path": "/etc/qvl/new.toml"}',
@@ -89,7 +90,7 @@ def test_schemas_are_valid_and_references_lead_somewhere() -> None:
 def test_every_answer_is_as_described(served: Served, method: str, path: str) -> None:
     entry = DOCUMENT["paths"][path][method.lower()]
     target = concrete(path)
-    query = "?follow=0" if path == "/v1/events" else ""
+    query = QUERIES.get(path, "")
     body = BODIES.get(target) if method == "POST" else None
     if body is not None:
         schema = entry["requestBody"]["content"]["application/json"]["schema"]

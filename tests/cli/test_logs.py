@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from qvl.api.control import LogSource
 from qvl.cli.log_source import DaemonLog, FileLog
-from qvl.cli.loglines import ERROR, INFO, WARNING, Filter, begins_record, level_of
+from qvl.cli.loglines import Filter
 from qvl.cli.logs import PAGE, tail
 from qvl.client.sync import Client
+from qvl.model.loglines import ERROR, INFO, WARNING, begins_record, level_of
 
 from tests.cli.run import Qvlctl, program
 from tests.fakes import FakeControl, Served, serve

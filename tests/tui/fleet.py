@@ -1,7 +1,7 @@
 """Fleets to look at, and a scripted Link that tells them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -18,6 +18,7 @@ from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame, Severity, Snapshot
 from qvl.model.gpu import GpuHolder, GpuSample
+from qvl.model.log import LogEnd, LogExtent, LogFound, LogSearch
 from qvl.model.plan import Action, Plan, PlanStep
 from qvl.model.status import (
     ConfigStatus,
@@ -250,6 +251,18 @@ class FakeLink:
                 yield chunk
         finally:
             self.readers -= 1
+
+    async def log_page(self, worker: str, since: int, limit: int) -> Chunk:
+        self._reach()
+        return Chunk(0, b"")
+
+    async def log_extent(self, worker: str) -> LogExtent:
+        self._reach()
+        return LogExtent(0, 0)
+
+    async def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
+        self._reach()
+        yield LogEnd("exhausted", 0, 0)
 
     async def whoami(self) -> WhoAmI:
         self._reach()

@@ -5,10 +5,13 @@ import sys
 
 import pytest
 
-
-@pytest.mark.parametrize(
-    "module", ["arrange", "format", "link", "logbuffer", "paint", "sentences", "store", "wire", "remote", "web.guard"]
+PURE = (
+    *("arrange", "format", "link", "logbuffer", "paint", "sentences", "store", "wire", "remote", "web.guard"),
+    *(f"logs.{name}" for name in ("desk", "goto", "save", "tags", "told")),
 )
+
+
+@pytest.mark.parametrize("module", PURE)
 def test_pure_modules_import_no_textual(module: str) -> None:
     work = f"import sys, qvl_tui.{module}; sys.exit('textual' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", work], check=False, timeout=60).returncode == 0

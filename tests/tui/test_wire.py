@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from qvl.api.control import LogSource
 from qvl.model.error import ErrorCode, QvlError
+from qvl.model.log import LogEnd, LogExtent, LogMatch, LogSearch
 from qvl.model.worker import Phase
 from qvl.shim.logfile import segment_name
 from qvl_tui.app import QvlApp
@@ -95,5 +96,24 @@ def test_the_log_begins_with_its_end_and_resumes_at_the_byte(tmp_path: Path) -> 
             with pytest.raises(QvlError) as refused:
                 await anext(link.log("no-such", lines=2, since=None))
             assert refused.value.code is ErrorCode.NOT_FOUND
+
+    asyncio.run(scenario())
+
+
+def test_a_log_is_read_by_offset_measured_and_searched(tmp_path: Path) -> None:
+    logs = tmp_path / "log"
+    logs.mkdir()
+    (logs / segment_name(100)).write_bytes(b"one\ntwo\nthree\n")
+
+    async def scenario() -> None:
+        control = FakeControl(logs={"chat-0": LogSource(logs, ())})
+        async with serving(control, tmp_path / "s.sock"):
+            link = SocketLink(tmp_path / "s.sock")
+            assert await link.log_page("chat-0", 0, 6) == (100, b"one\ntw")
+            assert await link.log_page("chat-0", 114, 6) == (114, b"")
+            assert await link.log_extent("chat-0") == LogExtent(100, 114)
+            found = [answer async for answer in link.log_search("chat-0", LogSearch(pattern="t", before=114))]
+            assert [answer.text for answer in found if isinstance(answer, LogMatch)] == ["three", "two"]
+            assert found[-1] == LogEnd("exhausted", 100, 2)
 
     asyncio.run(scenario())

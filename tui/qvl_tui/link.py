@@ -5,7 +5,7 @@ nothing about what is shown. `qvl_tui.wire` has the Link over the daemon's socke
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolved, WhoAmI
@@ -13,6 +13,7 @@ from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import QvlError
 from qvl.model.event import Frame
+from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 
 from qvl_tui.store import LinkPhase
@@ -42,6 +43,15 @@ class Link(Protocol):
 
     def log(self, worker: str, *, lines: int, since: int | None) -> AsyncIterator[Chunk]:
         """The log from `since` on, or its last `lines`; goes on with what is written."""
+        ...
+
+    async def log_page(self, worker: str, since: int, limit: int) -> Chunk:
+        """At most `limit` bytes from `since` on, or from where the log now begins; none where it ends."""
+        ...
+
+    async def log_extent(self, worker: str) -> LogExtent: ...
+    def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
+        """Matches as they are found, signs of life between them, and one LogEnd."""
         ...
 
     async def whoami(self) -> WhoAmI: ...

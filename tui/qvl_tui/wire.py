@@ -1,6 +1,6 @@
 """The Link over the daemon's unix socket, this host's or one that ssh brings here: `qvl.client.aio`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from qvl.client.aio import Client, Way
@@ -8,6 +8,7 @@ from qvl.model.api import Accepted, History, ProfileDetail, ProfileInfo, Resolve
 from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.event import Frame
+from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 
 from qvl_tui.link import Chunk
@@ -34,6 +35,16 @@ class SocketLink:
         async for data in self._client.log(worker, since=since, follow=True):
             yield Chunk(since, data)
             since += len(data)
+
+    async def log_page(self, worker: str, since: int, limit: int) -> Chunk:
+        page = await self._client.log_page(worker, since=since, limit=limit)
+        return Chunk(page.offset, page.data)
+
+    async def log_extent(self, worker: str) -> LogExtent:
+        return await self._client.log_extent(worker)
+
+    def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
+        return self._client.log_search(worker, search)
 
     async def whoami(self) -> WhoAmI:
         return await self._client.whoami()

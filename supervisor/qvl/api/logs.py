@@ -16,6 +16,7 @@ from msgspec import Meta
 from qvl.api.control import LogSource
 from qvl.api.stream import Produce, Write
 from qvl.model.error import ErrorCode, QvlError
+from qvl.model.log import LogExtent, LogRun
 from qvl.shim import logread
 
 CHUNK = 64 * 1024
@@ -40,6 +41,7 @@ class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         None
     )
     since: Annotated[Offset, Meta(description="from this offset on")] | None = None
+    limit: Annotated[int, Meta(ge=1, description="with `since`: so many bytes at most")] | None = None
     follow: Annotated[bool, Meta(description="go on with what is appended")] = False
     previous: Annotated[bool, Meta(description="the run before the current one")] = False
 
@@ -59,6 +61,8 @@ async def section(source: LogSource, query: LogQuery, worker: str) -> Section:
         raise QvlError(
             ErrorCode.BAD_REQUEST, "`previous` goes neither with `since` nor with `follow`: that run is over"
         )
+    if query.limit is not None and (query.since is None or query.follow or query.lines is not None):
+        raise QvlError(ErrorCode.BAD_REQUEST, "`limit` goes with `since`, and neither with `lines` nor with `follow`")
     end = await in_thread(logread.end, source.directory)
     floor = source.runs[-1][1] if source.runs else 0
     if query.previous:
@@ -75,7 +79,21 @@ async def section(source: LogSource, query: LogQuery, worker: str) -> Section:
     else:
         lines = DEFAULT_LINES if query.lines is None else query.lines
         start = await _start_of_lines(source, lines, floor, end)
+    if query.limit is not None:
+        start = max(start, await in_thread(logread.begin, source.directory))
+        end = min(end, start + query.limit)
     return Section(start, None if query.follow else end)
+
+
+async def extent(source: LogSource) -> LogExtent:
+    """Where the log begins and ends, and where each of its runs does."""
+    present = await in_thread(logread.segments, source.directory)
+    runs = await in_thread(logread.runs, source.directory)
+    return LogExtent(
+        present[0].offset if present else 0,
+        present[-1].end if present else 0,
+        tuple(LogRun(run.generation, run.offset, run.at) for run in runs),
+    )
 
 
 async def _start_of_lines(source: LogSource, lines: int, floor: int, end: int) -> int:

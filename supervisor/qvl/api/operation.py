@@ -8,7 +8,7 @@ annotations. So the document can't say what the code does not do.
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from qvl.api.control import Actor, Control, Role
 from qvl.api.peer import Access, named
+from qvl.api.search import Searches
 from qvl.api.stream import Streams
 from qvl.model.api import Accepted
 from qvl.model.error import ErrorCode, QvlError
@@ -39,6 +40,7 @@ class Desk:
     streams: Streams
     heartbeat: float
     """Seconds between signs of life on an event stream."""
+    searches: Searches = field(default_factory=Searches)
 
 
 @dataclass(frozen=True, slots=True)

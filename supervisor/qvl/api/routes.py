@@ -12,6 +12,7 @@ from qvl.api import logs, openapi, stream
 from qvl.api.control import Verb
 from qvl.api.operation import DOCUMENT, Call, Handler, operation
 from qvl.api.peer import named
+from qvl.api.search import SearchQuery
 from qvl.model.api import (
     Accepted,
     History,
@@ -27,6 +28,7 @@ from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
+from qvl.model.log import LogExtent, LogFound
 from qvl.model.plan import Plan
 from qvl.model.status import Status
 
@@ -72,6 +74,14 @@ async def worker_log(call: Call, name: str, query: logs.LogQuery) -> Response:
     offset, data = await logs.first_chunk(source, part)
     body = logs.follow(source, part, offset, data)
     return stream.StreamResponse(call.desk.streams, body, TEXT, {"x-qvl-offset": str(offset)})
+
+
+async def log_extent(call: Call, name: str) -> LogExtent:
+    return await logs.extent(call.control.log_source(name))
+
+
+async def log_search(call: Call, name: str, query: SearchQuery) -> Response:
+    return await call.desk.searches.begin(call.desk.streams, call.control.log_source(name), query)
 
 
 def act(verb: Verb, *, pool: bool) -> Handler:
@@ -180,6 +190,15 @@ OPERATIONS = (
         worker_log,
         "bytes of a worker's log; X-Qvl-Offset says where they begin",
         media=TEXT,
+    ),
+    operation("GET", "/v1/workers/{name}/log/extent", log_extent, "where a worker's log and its runs begin and end"),
+    operation(
+        "GET",
+        "/v1/workers/{name}/log/search",
+        log_search,
+        "lines of a worker's log by pattern and level, a JSON object a line; the last one is its end",
+        media=stream.NDJSON,
+        line=LogFound,
     ),
     operation(
         "GET",

@@ -1,27 +1,11 @@
-"""Lines of an engine's log, told apart by how bad they are. Pure.
-
-SGLang writes `[2026-01-31 12:00:00 TP0] message` without a level, uvicorn `[…] INFO:     message` with one, and
-tracebacks go on without a prefix: they belong to the record before them. Line shapes as of SGLang 0.5.9 to 0.5.23.
-"""
+"""Which lines of a log `--grep` and `--level` let through. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-INFO, WARNING, ERROR = 0, 1, 2
-LEVELS = {"info": INFO, "warning": WARNING, "error": ERROR}
-
-RECORD = re.compile(rb"\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[^\]]*\] ?|(?=(?:DEBUG|INFO|WARNING|ERROR|CRITICAL): )")
-_NAMED = re.compile(rb"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
-_NAMES = {b"WARNING": WARNING, b"ERROR": ERROR, b"CRITICAL": ERROR}
-_ERRORS = re.compile(
-    rb"Traceback \(most recent call last\)|\b[A-Z]\w*(?:Error|Exception)\b|hit an exception|SIGQUIT"
-    rb"|(?i:\b(?:error|fatal|out of memory|watchdog timeout|core dumped)\b|crashed with exit code)"
-)
-_WARNINGS = re.compile(rb"\b\w*Warning:|(?i:\bwarn(?:ing)?\b|\bdeprecated\b)")
-_DUMP = b"server_args="
-"""Begins the line with all arguments, whose names would match anything."""
+from qvl.model.loglines import INFO, begins_record, level_of
 
 
 class Filter:
@@ -43,24 +27,6 @@ class Filter:
 
     def kept(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         return (line for line in lines if self.keeps(line))
-
-
-def begins_record(line: bytes) -> bool:
-    return RECORD.match(line) is not None
-
-
-def level_of(line: bytes) -> int:
-    """Of the line by itself."""
-    prefix = RECORD.match(line)
-    message = line[prefix.end() :] if prefix else line
-    named = _NAMED.match(message)
-    if named:
-        return _NAMES.get(named[1], INFO)
-    if message.startswith(_DUMP):
-        return INFO
-    if _ERRORS.search(message):
-        return ERROR
-    return WARNING if _WARNINGS.search(message) else INFO
 
 
 def first_record(lines: list[bytes]) -> int:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from qvl.cli import names
 from qvl.cli.context import Context, print_line_json
-from qvl.cli.loglines import LEVELS, Filter, first_record, level_of
+from qvl.cli.loglines import Filter, first_record
+from qvl.model.loglines import LEVELS, level_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Event, Frame
+from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 from qvl.model.status import Status
 
@@ -189,11 +190,31 @@ class Client:
         lines: int | None = None,
         before: int | None = None,
         since: int | None = None,
+        limit: int | None = None,
         previous: bool = False,
     ) -> LogPage:
-        """A part of the log with its offset, so that more can be asked for on either side of it."""
-        async with self._open("GET", _log_target(worker, lines, before, since, False, previous)) as response:
+        """A part of the log with its offset, so that more can be asked for on either side of it. `limit`: so many
+        bytes from `since` on, at most; none come where the log ends."""
+        async with self._open("GET", _log_target(worker, lines, before, since, False, previous, limit)) as response:
             return LogPage(int(response.headers["x-qvl-offset"]), await response.body())
+
+    async def log_extent(self, worker: str) -> LogExtent:
+        return await self._get(f"/v1/workers/{quoted(worker)}/log/extent", LogExtent)
+
+    async def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
+        """Matches as they are found, signs of life between them, and one LogEnd. Close it to end the search; a pattern
+        that is none is a BAD_REQUEST that says why."""
+        given: dict[str, object] = msgspec.to_builtins(search)
+        query = "&".join(f"{name}={quoted(str(value))}" for name, value in given.items())
+        target = f"/v1/workers/{quoted(worker)}/log/search?{query}"
+        decoder: msgspec.json.Decoder[LogFound] = msgspec.json.Decoder(LogFound)
+        async with self._open("GET", target) as response:
+            async for line in _lines(response):
+                try:
+                    found = decoder.decode(line)
+                except msgspec.DecodeError as error:
+                    raise _misunderstood("a line of a search", error) from error
+                yield found
 
     async def _get(self, target: str, kind: type[T]) -> T:
         return await self._send("GET", target, kind)
@@ -261,9 +282,22 @@ async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
 
 
 def _log_target(
-    worker: str, lines: int | None, before: int | None, since: int | None, follow: bool, previous: bool
+    worker: str,
+    lines: int | None,
+    before: int | None,
+    since: int | None,
+    follow: bool,
+    previous: bool,
+    limit: int | None = None,
 ) -> str:
-    given = {"lines": lines, "before": before, "since": since, "follow": follow or None, "previous": previous or None}
+    given = {
+        "lines": lines,
+        "before": before,
+        "since": since,
+        "limit": limit,
+        "follow": follow or None,
+        "previous": previous or None,
+    }
     query = "&".join(f"{name}={int(value)}" for name, value in given.items() if value is not None)
     return f"/v1/workers/{quoted(worker)}/log" + (f"?{query}" if query else "")
 

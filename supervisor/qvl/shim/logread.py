@@ -21,7 +21,7 @@ BLOCK = 64 * 1024
 MAX_TAIL = 8 * 1024 * 1024
 """Bytes that `tail_lines` looks at, at most: one line without an end must not fill the reader's memory."""
 
-__all__ = ["Path", "Run", "Segment", "end", "read_at", "runs", "segments", "tail_lines"]
+__all__ = ["Path", "Run", "Segment", "begin", "end", "read_at", "runs", "segments", "tail_lines"]
 
 Path = str | os.PathLike[str]
 
@@ -53,6 +53,12 @@ def segments(log_dir: Path) -> list[Segment]:
     except OSError:
         return []
     return found
+
+
+def begin(log_dir: Path) -> int:
+    """Absolute offset of the oldest byte that is left; 0 for a worker that has never run."""
+    present = segments(log_dir)
+    return present[0].offset if present else 0
 
 
 def end(log_dir: Path) -> int:
