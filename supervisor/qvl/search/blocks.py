@@ -7,14 +7,12 @@ to which it belongs. At most two blocks are in memory; what rotation removes mea
 from collections.abc import Iterator
 
 from qvl.model.loglines import begins_record
+from qvl.search.scan import Block
 from qvl.shim import logread
 
 BLOCK = 1024 * 1024
 NEAR = 64 * 1024
 """Bytes of the first block, since most of what is looked for is near; and how far a block gives way for a record."""
-
-Block = tuple[int, bytes]
-"""Absolute offset and bytes."""
 
 
 def forwards(directory: str, since: int, until: int) -> Iterator[Block]:

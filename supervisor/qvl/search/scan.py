@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from qvl.model.log import LogMatch, LogSearch
 from qvl.model.loglines import INFO, LEVELS, SUSPECTS, begins_record, level_of
-from qvl.search.blocks import Block
 from qvl.search.needles import needles
 
+Block = tuple[int, bytes]
+"""Absolute offset and bytes."""
 LONGEST = 8192
 """Bytes of a match that are told."""
 HEAD = 160

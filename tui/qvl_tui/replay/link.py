@@ -2,7 +2,8 @@
 be so, and nothing can be changed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 import msgspec
@@ -12,9 +13,11 @@ from qvl.model.config import ConfigView
 from qvl.model.detail import WorkerDetail
 from qvl.model.error import ErrorCode, QvlError
 from qvl.model.event import Frame
+from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 from qvl.recording.block import Content
 from qvl.recording.records import Log
+from qvl.recording.search import search as find
 
 from qvl_tui.link import Chunk
 from qvl_tui.replay.deck import Deck
@@ -73,6 +76,30 @@ class ReplayLink:
             raise _missing(f"the log of {worker}", "record with --logs")
         async with self._reading:
             return await asyncio.to_thread(self._shelf.page, worker, since, limit, self._deck.at)
+
+    async def log_extent(self, worker: str) -> LogExtent:
+        if not self._tape.recording.opening.logs:
+            raise _missing(f"the log of {worker}", "record with --logs")
+        async with self._reading:
+            return LogExtent(*await asyncio.to_thread(self._shelf.extent, worker, self._deck.at))
+
+    async def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
+        extent, at = await self.log_extent(worker), self._deck.at
+
+        def read(since: int, limit: int) -> tuple[int, bytes]:
+            return self._shelf.page(worker, since, limit, at)
+
+        try:
+            found = find(read, extent.begin, extent.end, search)
+            while True:
+                async with self._reading:
+                    told = await asyncio.to_thread(next, found, None)
+                if told is None:
+                    return
+                yield told
+        except re.error as error:
+            message = f'"{search.pattern}" is no regular expression: {error}'
+            raise QvlError(ErrorCode.BAD_REQUEST, message, "a backslash before a sign takes it as it is") from error
 
     def _last(self, worker: str, lines: int, at: int) -> list[Log]:
         """The pieces that hold the last `lines` lines as of `at`."""
