@@ -31,6 +31,11 @@ class Log:
         """What lies before is gone."""
         self.data, self.begin = self.data[begin - self.begin :], begin
 
+    def last(self, lines: int) -> int:
+        """Where the last so many lines begin."""
+        shown = self.data.splitlines(keepends=True)[-lines:] if lines else []
+        return self.end - sum(map(len, shown))
+
     def read(self, since: int, limit: int) -> Chunk:
         at = min(max(since, self.begin), self.end)
         return Chunk(at, self.data[at - self.begin :][:limit])
@@ -68,7 +73,7 @@ class LogLink(FakeLink):
         self._reach()
         self.streams.append((worker, since))
         log, token = self.of(worker), object()
-        at = log.end if since is None else since
+        at = log.last(lines) if since is None else since
         try:
             while self.up:
                 self.places[token] = (worker, at)
