@@ -149,7 +149,9 @@ class Feed:
             part.at_top = True
         elif page.offset < high:
             part.high = page.offset  # the log ends before it
-        bottom = len(page.data) < PAGE
+        # A short page that ends before the log does ends where bytes are missing.
+        short = len(page.data) < PAGE and page.offset + len(page.data) >= self.extent.end
+        bottom = short or not page.data
         cut = page.data.rfind(b"\n") + 1 or (0 if bottom else len(page.data))
         lines = entries(page.data[:cut], page.offset, part.feed)
         part.after(lines, max(part.high, page.offset + cut) if lines else part.high, bottom=False)
