@@ -1,4 +1,4 @@
-"""Writes docs/fleet.svg, docs/log.svg and docs/switch.svg: the real interface on a scripted fleet, never by hand.
+"""Writes docs/tui/*.svg: the real interface on a scripted fleet, never by hand.
 
     .venv/bin/python -m tools.screenshots
 
@@ -12,8 +12,10 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 from qvl.model.api import History, ProfileInfo
@@ -22,18 +24,20 @@ from qvl.model.gpu import GpuSample
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep
 from qvl.model.status import ExitStatus, PoolStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Cause, Phase, Progress
+from qvl_tui.prefs import Preferences
 from qvl_tui.store import KEPT_SAMPLES
 
-from tests.tui.fleet import GIB, NOW, FakeLink, gpu, status, worker
+from tests.tui.changing import link as changing
+from tests.tui.changing import of_config, under_way
+from tests.tui.configs import refused
+from tests.tui.details import ready
+from tests.tui.fleet import GIB, NOW, FakeLink, gpu, status, troubled, worker
+from tests.tui.lived import lived
+from tests.tui.logs.link import LogLink
+from tests.tui.logs.scenes import talking
 from tests.tui.support import terminal
 
 SIZE = (120, 36)
-SCREENS: dict[str, tuple[str, ...]] = {
-    "fleet": ("G", "k"),
-    "log": ("l",),
-    "switch": ("p", "j"),
-}
-"""Name of the file -> the keys that lead to its picture."""
 WAITING = 5
 """The worker that waits to be started again."""
 STARTING = 4
@@ -150,26 +154,7 @@ def told(workers: list[WorkerStatus]) -> tuple[Event, ...]:
     )
 
 
-def log_lines() -> bytes:
-    """What SGLang writes under load."""
-    chance = random.Random(3)
-    lines = []
-    for step in range(60):
-        at = (NOW - timedelta(seconds=90 - step * 1.5)).strftime("%Y-%m-%d %H:%M:%S")
-        running, usage, rate = chance.randint(14, 24), chance.uniform(0.3, 0.44), chance.uniform(1500, 2300)
-        lines.append(
-            f"[{at}] Decode batch, #running-req: {running}, #token: {int(usage * 356176)}, token usage: {usage:.2f}, "
-            f"cuda graph: True, gen throughput (token/s): {rate:.2f}, #queue-req: 0,"
-        )
-        for _ in range(chance.randint(0, 2)):
-            port = chance.randint(40000, 60000)
-            lines.append(f'[{at}] INFO:     127.0.0.1:{port} - "POST /v1/chat/completions HTTP/1.1" 200 OK')
-        if step == 41:
-            lines.append(f"[{at}] WARNING: the image of a request was resized from 8192x6144 to 4096x3072 pixels")
-    return "\n".join(lines).encode() + b"\n"
-
-
-class Scene(FakeLink):
+class Scene(LogLink):
     """The daemon of a host with eight cards, busy and not quite well."""
 
     def __init__(self) -> None:
@@ -185,7 +170,7 @@ class Scene(FakeLink):
         events = told(workers)
         snapshot = Snapshot(events[-1].seq, NOW, replace(whole, pools=pools))
         super().__init__(snapshot, *events)
-        self.write(log_lines())
+        self.before = lived(*(known.name for known in workers), gpus=8)
 
     async def history(self) -> History:
         return self.past
@@ -221,9 +206,44 @@ def _with_figures(known: WorkerStatus, past: History) -> WorkerStatus:
     return replace(known, metrics=metrics)
 
 
-async def picture(keys: tuple[str, ...]) -> str:
-    async with terminal(Scene(), SIZE) as shown:
-        await shown.press(*keys)
+class Shot(NamedTuple):
+    """What is pressed, and on which daemons, for one picture."""
+
+    link: Callable[[], FakeLink]
+    keys: tuple[str, ...] = ()
+    others: Callable[[], tuple[FakeLink, ...]] = tuple
+    prefs: Preferences = Preferences()
+
+
+def away() -> tuple[FakeLink, ...]:
+    """Two further hosts, one of which can't be reached."""
+    gone = FakeLink(name="gpu-09")
+    gone.up = False
+    return FakeLink(*troubled(), name="gpu-08"), gone
+
+
+def here() -> FakeLink:
+    made = Scene()
+    made.name = "gpu-07"
+    return made
+
+
+SHOTS: dict[str, Shot] = {
+    "fleet": Shot(Scene, ("G", "k")),
+    "worker": Shot(ready, ("2",)),
+    "logs": Shot(talking, ("3", "a")),
+    "metrics": Shot(Scene, ("4",), prefs=Preferences(metrics_span=86400.0)),
+    "switch": Shot(lambda: changing(*under_way()), ("5",)),
+    "config": Shot(lambda: of_config(refused()), ("6", "n")),
+    "hosts": Shot(here, ("j", "j"), away),
+}
+"""By the name of the file."""
+
+
+async def picture(shot: Shot) -> str:
+    # Preferences change while one looks.
+    async with terminal(shot.link(), SIZE, others=shot.others(), prefs=replace(shot.prefs)) as shown:
+        await shown.press(*shot.keys)
         return TEXT.sub(_unpadded, shown.app.export_screenshot(title="qvlctl tui"))
 
 
@@ -242,10 +262,10 @@ def main() -> None:
     os.environ["TZ"] = "UTC"
     os.environ.pop("NO_COLOR", None)
     time.tzset()
-    docs = Path("docs")
-    for name, keys in SCREENS.items():
-        svg = asyncio.run(picture(keys))
-        docs.joinpath(f"{name}.svg").write_text(svg, encoding="utf-8")
+    docs = Path("docs", "tui")
+    docs.mkdir(exist_ok=True)
+    for name, shot in SHOTS.items():
+        docs.joinpath(f"{name}.svg").write_text(asyncio.run(picture(shot)), encoding="utf-8")
 
 
 if __name__ == "__main__":

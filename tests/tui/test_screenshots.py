@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tools.screenshots import SCREENS, picture
+from tools.screenshots import SHOTS, picture
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "tui"
 
 
 def words(svg: str) -> list[str]:
     return [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
 
 
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("name", SHOTS)
 def test_a_picture_is_up_to_date(name: str) -> None:
-    assert words(asyncio.run(picture(SCREENS[name]))) == words((DOCS / f"{name}.svg").read_text(encoding="utf-8"))
+    assert words(asyncio.run(picture(SHOTS[name]))) == words((DOCS / f"{name}.svg").read_text(encoding="utf-8"))
