@@ -1,4 +1,4 @@
-"""Writes docs/tui/*.svg: the real interface on a scripted fleet, never by hand.
+"""Writes docs/tui/*.svg, the real interface on a scripted fleet, and the table of keys in docs/tui.md: never by hand.
 
     .venv/bin/python -m tools.screenshots
 
@@ -24,6 +24,7 @@ from qvl.model.gpu import GpuSample
 from qvl.model.plan import Action, KeyChange, Plan, PlanStep
 from qvl.model.status import ExitStatus, PoolStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Cause, Phase, Progress
+from qvl_tui.keys import table
 from qvl_tui.prefs import Preferences
 from qvl_tui.store import KEPT_SAMPLES
 
@@ -121,6 +122,10 @@ def cards(past: History) -> tuple[GpuSample, ...]:
     return tuple(made)
 
 
+KINDS = {"ended:": "worker.exit", "switched": "switch"}
+"""Of an event by its first word."""
+
+
 def told(workers: list[WorkerStatus]) -> tuple[Event, ...]:
     waits, starts = f"qwen3-vl-{WAITING}", f"qwen3-vl-{STARTING}"
     happened: tuple[tuple[int, str, str, Severity], ...] = (
@@ -144,7 +149,7 @@ def told(workers: list[WorkerStatus]) -> tuple[Event, ...]:
         Event(
             seq=number,
             at=NOW - timedelta(seconds=ago),
-            kind="worker.phase",
+            kind=KINDS.get(message.partition(" ")[0], "worker.phase"),
             message=message,
             severity=severity,
             worker=about if about in names else None,
@@ -258,10 +263,19 @@ def _unpadded(text: re.Match[str]) -> str:
     return f'{start}x="{x:g}"{between}textLength="{width:g}"{end}>{content}</text>' if content else ""
 
 
+def with_keys(text: str) -> str:
+    """The document with the table of keys that the program has."""
+    head, _, rest = text.partition("<!-- keys -->\n")
+    tail = rest.partition("<!-- /keys -->")[2]
+    return f"{head}<!-- keys -->\n{table()}\n<!-- /keys -->{tail}"
+
+
 def main() -> None:
     os.environ["TZ"] = "UTC"
     os.environ.pop("NO_COLOR", None)
     time.tzset()
+    document = Path("docs", "tui.md")
+    document.write_text(with_keys(document.read_text(encoding="utf-8")), encoding="utf-8")
     docs = Path("docs", "tui")
     docs.mkdir(exist_ok=True)
     for name, shot in SHOTS.items():
