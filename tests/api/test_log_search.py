@@ -95,7 +95,7 @@ def test_refusals(served: Served, query: str, message: str) -> None:
 
 def test_a_pattern_that_never_ends_ends(served: Served, directory: Path) -> None:
     (directory / segment_name(1000 + len(LINES))).write_bytes(b"a" * 60 + b"!\n")
-    with connect(served.socket, timeout=60) as sock:
+    with connect(served.socket, timeout=100) as sock:
         sock.sendall(request_bytes("GET", f"{TARGET}?pattern={quote('(a+)+$')}"))
         wait_until(lambda: served.server.streams == 1, what="the search to begin")
         assert ask(served.view, "GET", "/v1/status").status == 200  # nobody else waits for it

@@ -25,6 +25,8 @@ ATOMS = [
     "(a|bc)",
     "(?:ab)",
     "{a|b}",
+    "(a(b|c))",
+    "(a|)",
 ]
 PIECES = st.builds(
     lambda atom, repeat: atom + repeat,
@@ -50,6 +52,9 @@ def test_a_line_that_matches_holds_a_needle(pattern: str, line: str, ignore_case
         ("OOM|out of memory", (b"OOM", b"out of memory")),
         ("rank [0-7]+ left", (b"rank ",)),
         ("(a|b) failed", (b" failed",)),
+        ("(foo|bar)+\\d", (b"foo", b"bar")),
+        ("(foo|\\d)x", (b"x",)),
+        ("(?:foo)?ab", (b"ab",)),
         ("colou?r", (b"colo",)),
         ("x{3}yes", (b"yes",)),
         ("é", ("é".encode(),)),

@@ -17,14 +17,15 @@ from qvl.api.control import LogSource
 from qvl.api.logs import Offset
 from qvl.api.stream import NDJSON, StreamResponse, Streams, Write
 from qvl.model.error import ErrorCode, QvlError
-from qvl.model.log import LogEnd, LogFound, LogSearch
+from qvl.model.log import LogEnd, LogFound, LogMatch, LogSearch
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 3
 WAITING = 60
-SILENCE = 30.0
-"""Seconds without a word of the process: it promises one each quarter of a second, but a disk may hang."""
+SILENCE = 90.0
+"""Seconds without a word of the process. It promises one each quarter of a second, or after some seconds of processor
+time, which last on a busy host, since workers come first; and a disk may hang."""
 LONGEST = 900.0
 """Seconds that one search may take, its client's slowness included: others wait for its place."""
 _PIECE = 64 * 1024
@@ -102,6 +103,7 @@ class SearchResponse(StreamResponse):
         self._order = order
         self._process: asyncio.subprocess.Process | None = None
         self._first = b""
+        self._at = 0
         self._closed = False
 
     async def start(self, source: LogSource) -> None:
@@ -125,6 +127,7 @@ class SearchResponse(StreamResponse):
             first = msgspec.json.decode(self._first, type=LogFound)
         except (TimeoutError, ValueError) as error:
             raise QvlError(ErrorCode.INTERNAL, "the search did not begin", "journalctl -u qvl-supervisor -e") from error
+        self._at = first.at if not isinstance(first, LogMatch) else first.offset
         if isinstance(first, LogEnd) and first.reason == _REFUSED:
             raise QvlError(
                 ErrorCode.BAD_REQUEST,
@@ -162,10 +165,9 @@ class SearchResponse(StreamResponse):
 
     def _cut_off(self, tail: bytes, message: str) -> bytes:
         """The end that the process did not write; on a line of its own, whatever it was at."""
-        at = self._order.since if self._order.before is None else self._order.before
         log.info("a search was cut off: %s", message)
         start = b"" if tail.endswith(b"\n") else b"\n"
-        return start + msgspec.json.encode(LogEnd("limit", at or 0, 0, message)) + b"\n"
+        return start + msgspec.json.encode(LogEnd("limit", self._at, 0, message)) + b"\n"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

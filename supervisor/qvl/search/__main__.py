@@ -20,7 +20,7 @@ from qvl.search import blocks
 from qvl.search.scan import Scanner
 from qvl.shim import logread
 
-BLOCK_SECONDS = 2
+BLOCK_SECONDS = 3
 """Of processor time; a usual block takes some milliseconds."""
 ALL_SECONDS = 240
 MEMORY = 512 * 1024 * 1024

@@ -5,6 +5,7 @@ may lack would lose lines.
 """
 
 import re
+from typing import NamedTuple
 
 _CLASSES = "dDwWsSbBAZ"
 _COUNT = re.compile(r"\{\d*,?\d*\}")
@@ -12,25 +13,43 @@ _COUNT = re.compile(r"\{\d*,?\d*\}")
 
 def needles(pattern: str, *, ignore_case: bool) -> tuple[bytes, ...] | None:
     """Every line that matches holds one of these (in lower case, for `ignore_case`); None where nothing is sure."""
-    found = []
-    for runs in _alternatives(pattern) or [[]]:
-        if ignore_case:
-            # bytes.lower() knows ASCII alone.
-            runs = [part.lower() for run in runs for part in _ascii(run)]
-        longest = max(runs, key=len, default="")
-        if not longest:
+    found = _sure(pattern, ignore_case)
+    return None if found is None else tuple(dict.fromkeys(word.encode(errors="surrogateescape") for word in found))
+
+
+def _sure(pattern: str, ignore_case: bool) -> tuple[str, ...] | None:
+    found: list[str] = []
+    for branch in _alternatives(pattern) or [[]]:
+        choices: list[tuple[str, ...]] = []
+        for part in branch:
+            if isinstance(part, Group):
+                inner = _sure(part.pattern, ignore_case)
+                if inner is not None:
+                    choices.append(inner)
+            elif ignore_case:
+                # bytes.lower() knows ASCII alone.
+                choices += ((piece.lower(),) for piece in _ascii(part) if piece)
+            else:
+                choices.append((part,))
+        if not choices:
             return None
-        found.append(longest.encode(errors="surrogateescape"))
-    return tuple(dict.fromkeys(found))
+        found += max(choices, key=lambda words: min(map(len, words)))
+    return tuple(found)
 
 
 def _ascii(run: str) -> list[str]:
     return "".join(char if char.isascii() else "\n" for char in run).split("\n")
 
 
-def _alternatives(pattern: str) -> list[list[str]] | None:
-    """For each alternative of the outermost level the texts that it surely has; None for what is not understood."""
-    branches: list[list[str]] = [[]]
+class Group(NamedTuple):
+    """What stands in parentheses, once or more."""
+
+    pattern: str
+
+
+def _alternatives(pattern: str) -> list[list[str | Group]] | None:
+    """For each alternative of the outermost level what it surely has; None for what is not understood."""
+    branches: list[list[str | Group]] = [[]]
     run: list[str] = []
 
     def close() -> None:
@@ -58,6 +77,9 @@ def _alternatives(pattern: str) -> list[list[str]] | None:
             end = _group_end(pattern, at)
             if end is None:
                 return None
+            close()
+            if pattern[end : end + 1] not in ("?", "*", "{"):
+                branches[-1].append(Group(pattern[at : end - 1].removeprefix("?:")))
             at = end
         elif char == "[":
             end = _class_end(pattern, at)
