@@ -1,17 +1,15 @@
 """The screens of switching and of the configuration as text. `QVL_GOLDENS=write` writes them anew; look at the diff."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.tui.changing import going_back, link, of_config, pools, under_way
 from tests.tui.configs import pending, refused, view
 from tests.tui.fleet import FakeLink
+from tests.tui.goldens import hold
 from tests.tui.support import screen_test, terminal
 
-HOME = Path(__file__).parent / "goldens"
 SIZES = ((80, 24), (120, 40), (200, 60))
 SCENES: dict[str, tuple[Callable[[], FakeLink], tuple[str, ...]]] = {
     "switch-plan": (link, ("5", "j")),
@@ -36,11 +34,6 @@ def test_a_screen_looks_as_it_did(name: str, size: tuple[int, int]) -> None:
     async def scenario() -> None:
         async with terminal(make(), size) as t:
             await t.press(*keys)
-            # The last column may hold a scrollbar, which Textual draws when it has the time.
-            picture = "".join(f"{line[: size[0] - 1].rstrip()}\n" for line in t.lines)
-            path = HOME / f"{name}-{size[0]}x{size[1]}.txt"
-            if os.environ.get("QVL_GOLDENS") == "write":
-                path.write_text(picture, encoding="utf-8")
-            assert picture == path.read_text(encoding="utf-8")
+            hold(f"{name}-{size[0]}x{size[1]}", t.lines, size[0])
 
     scenario()

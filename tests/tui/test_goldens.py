@@ -1,14 +1,11 @@
 """Whole screens as text. `QVL_GOLDENS=write pytest tests/tui/test_goldens.py` writes them anew; look at the diff."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from tests.tui.fleet import FakeLink, snapshot, troubled, worker
+from tests.tui.goldens import hold
 from tests.tui.support import screen_test, terminal
 
-HOME = Path(__file__).parent / "goldens"
 SCREENS = {
     "fleet-80x24": (troubled(), (80, 24), ()),
     "fleet-120x40": (troubled(), (120, 40), ("j", "j")),
@@ -27,11 +24,6 @@ def test_a_screen_looks_as_it_did(name: str) -> None:
     async def scenario() -> None:
         async with terminal(FakeLink(*frames), size) as t:
             await t.press(*keys)
-            # The last column may hold a scrollbar, which Textual draws when it has the time.
-            picture = "".join(f"{line[: size[0] - 1].rstrip()}\n" for line in t.lines)
-            path = HOME / f"{name}.txt"
-            if os.environ.get("QVL_GOLDENS") == "write":
-                path.write_text(picture, encoding="utf-8")
-            assert picture == path.read_text(encoding="utf-8")
+            hold(name, t.lines, size[0])
 
     scenario()

@@ -2,12 +2,11 @@
 pictures anew; look at the diff."""
 
 import asyncio
-import os
 
 import pytest
 
+from tests.tui.goldens import hold
 from tests.tui.support import screen_test, terminal
-from tests.tui.test_goldens import HOME
 from tests.tui.test_metrics import NAMES, fleet, prefs
 
 SCREENS = {
@@ -41,11 +40,7 @@ def test_the_screen_looks_as_it_did(name: str) -> None:
                 link.drop()
                 await t.until(lambda: "no daemon answers" in t.text, "the link to be down, and tried again")
             await t.press(*keys)
-            picture = "".join(f"{line.rstrip()}\n" for line in t.lines)
-            path = HOME / f"{name}.txt"
-            if os.environ.get("QVL_GOLDENS") == "write":
-                path.write_text(picture, encoding="utf-8")
-            assert picture == path.read_text(encoding="utf-8")
+            hold(name, t.lines, size[0])
             if link.gate is not None:
                 link.gate.set()
 

@@ -1,12 +1,10 @@
 """The worker's screen as text, in its states and at the sizes that people have."""
 
-import os
-
 import pytest
 
 from tests.tui.details import SCENES
+from tests.tui.goldens import hold
 from tests.tui.support import screen_test, terminal
-from tests.tui.test_goldens import HOME
 
 PICTURES: dict[str, tuple[str, tuple[int, int], tuple[str, ...]]] = {
     "worker-ready-80x24": ("ready", (80, 24), ()),
@@ -29,10 +27,6 @@ def test_a_screen_looks_as_it_did(name: str) -> None:
     async def scenario() -> None:
         async with terminal(SCENES[scene](), size) as t:
             await t.press("2", *keys)
-            picture = "".join(f"{line[: size[0] - 1].rstrip()}\n" for line in t.lines)
-            path = HOME / f"{name}.txt"
-            if os.environ.get("QVL_GOLDENS") == "write":
-                path.write_text(picture, encoding="utf-8")
-            assert picture == path.read_text(encoding="utf-8")
+            hold(name, t.lines, size[0])
 
     scenario()
