@@ -15,6 +15,8 @@ from textual.pilot import Pilot
 
 from tests.tui.fleet import FakeLink
 
+NEVER = 86400.0
+"""Seconds between two beats of figures: a test beats itself where it wants to, however slow the machine is."""
 ENDLESS = ("link", "log")
 """Workers that run as long as their screen does."""
 
@@ -111,6 +113,7 @@ async def terminal(
         links,
         owned=owned,
         readonly=readonly,
+        interval=NEVER,
         prefs=prefs,
         keymap=keymap,
         home=home,

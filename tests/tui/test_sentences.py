@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from qvl.model.status import SwitchStatus, WorkerMetrics, WorkerStatus
 from qvl.model.worker import Phase, Wanted
+from qvl_tui.keys import Where
 from qvl_tui.sentences import READY, STATES, State, state, verdict, why
 from qvl_tui.store import Store
+from qvl_tui.widgets.banner import possible
 
 from tests.tui.fleet import NOW, backoff, failed, snapshot, starting, status, worker
 
@@ -81,7 +83,7 @@ def test_why_is_one_line_with_what_comes_next(known: WorkerStatus, text: str) ->
             fleet(backoff("w-0"), failed("w-1", hint=None, reason="no")),
             "✕ w-1 failed (+1 more): no | s starts it again",
         ),
-        (fleet(worker("w-0", ready=False, reason="hangs")), "▲ w-0 not ready: hangs | ⏎ shows its log"),
+        (fleet(worker("w-0", ready=False, reason="hangs")), "▲ w-0 not ready: hangs | its log may tell why"),
         (
             fleet(worker("w-0", Phase.STOPPED, wanted=Wanted.UP, reason="GPU 2 is absent")),
             "▲ w-0 waits: GPU 2 is absent",
@@ -106,3 +108,12 @@ def test_a_switch_is_told_while_it_runs() -> None:
     switch = SwitchStatus("switch", "eagle3", "smoke test", "w-0", 0, 1, NOW, 92)
     store.pools = tuple(msgspec.structs.replace(pool, switch=switch) for pool in store.pools)
     assert said(store) == "◐ switching w to eagle3, 92%: smoke test on w-0, 0/1 done | 5 shows it"
+
+
+def test_a_hint_leads_on_from_where_one_is() -> None:
+    told = "the last good one runs; 6 shows it"
+    assert possible(told, Where.FLEET) == told
+    assert possible(told, Where.CONFIG) == "the last good one runs"
+    assert possible("5 shows it", Where.SWITCH) == ""
+    assert possible("s starts it again", Where.FLEET) == "s starts it again"
+    assert possible("s starts it again", Where.LOG) == ""

@@ -168,7 +168,7 @@ def _about(worker: WorkerStatus, others: int, now: datetime | None) -> Verdict:
         return Verdict(known.glyph, known.tone, text, again_in(worker, now))
     if waits_up(worker):
         return Verdict("▲", Tone.WARN, _parts(f"{worker.name} waits{_more(others)}", cause, between=": "))
-    return Verdict(known.glyph, known.tone, text, "⏎ shows its log")
+    return Verdict(known.glyph, known.tone, text, "its log may tell why")
 
 
 def _more(others: int) -> str:

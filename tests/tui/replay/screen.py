@@ -13,7 +13,7 @@ from qvl_tui.store import Store
 from textual.pilot import Pilot
 
 from tests.recording.scripts import START
-from tests.tui.support import ENDLESS, Clock
+from tests.tui.support import ENDLESS, NEVER, Clock
 
 
 @dataclass
@@ -84,7 +84,7 @@ async def _until(predicate: Callable[[], bool], what: str) -> None:
 async def replay(path: Path, size: tuple[int, int] = (80, 24), keys: Sequence[str] = ()) -> AsyncIterator[Screen]:
     clock = Clock()
     deck = Deck(Tape(path), clock)
-    app = ReplayApp(deck)
+    app = ReplayApp(deck, interval=NEVER)
     async with app.run_test(size=size, notifications=True) as pilot:
         screen = Screen(app, deck, pilot, clock)
         await screen.settle()

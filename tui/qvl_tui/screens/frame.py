@@ -89,7 +89,7 @@ class Frame(Screen[None]):
         return header(self.context, self.where, width)
 
     def banner(self, width: int) -> Line:
-        return banner(self.context, width)
+        return banner(self.context, self.where, width)
 
     def canvas(self, id: str) -> Canvas:
         return self.query_one(f"#{id}", Canvas)

@@ -2,6 +2,7 @@
 
 from qvl_tui.context import Context
 from qvl_tui.format import duration
+from qvl_tui.keys import SCREENS, Where
 from qvl_tui.paint import Line, Tone, clip, cut, length
 from qvl_tui.sentences import Verdict, verdict
 from qvl_tui.session import Session
@@ -10,11 +11,12 @@ from qvl_tui.store import LinkPhase
 _WORST = (Tone.BAD, Tone.WARN, Tone.ACCENT, Tone.GOOD, Tone.MUTED)
 
 
-def banner(context: Context, width: int) -> Line:
+def banner(context: Context, where: Where, width: int) -> Line:
     """Of several hosts the one that needs a look most."""
     mono = context.clock()
     found = {session.name: _of(session, mono) for session in context.sessions}
     name, worst = min(found.items(), key=lambda item: _WORST.index(item[1].tone))
+    worst = worst._replace(press=possible(worst.press, where))
     if not context.several:
         return verdict_line(worst, width)
     if worst.tone is Tone.GOOD:
@@ -28,6 +30,15 @@ def _of(session: Session, mono: float) -> Verdict:
         text = f"reconnecting for {duration(max(0.0, mono - store.link.since))} · {store.link.reason}"
         return Verdict("↻", Tone.BAD, text)
     return verdict(store, store.now(mono))
+
+
+def possible(press: str, where: Where) -> str:
+    """What of it leads on from this screen: a key of the fleet's means something else elsewhere."""
+    parts = press.split("; ")
+    if where is not Where.FLEET:
+        parts = [part for part in parts if not part.startswith("s starts")]
+    here = SCREENS.index(where) + 1 if where in SCREENS else 0
+    return "; ".join(part for part in parts if part != f"{here} shows it")
 
 
 def verdict_line(found: Verdict, width: int) -> Line:
