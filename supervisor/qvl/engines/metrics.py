@@ -179,6 +179,7 @@ def quantile(buckets: Mapping[float, float], q: float) -> float | None:
         if count >= rank:
             if math.isinf(bound) or count == below:
                 return lower
-            return lower + (bound - lower) * (rank - below) / (count - below)
+            # At most the bound, which floating-point numbers may miss by their last digit.
+            return min(bound, lower + (bound - lower) * (rank - below) / (count - below))
         below, lower = count, bound
     return lower
