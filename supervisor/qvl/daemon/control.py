@@ -94,7 +94,7 @@ class DaemonControl:
         return LogSource(directory, tuple((run.generation, run.offset) for run in logread.runs(directory)))
 
     async def history(self, last: int | None) -> History:
-        return self._history.read(last)
+        return await self._history.read(last)
 
     async def history_of(self, span: int, points: int | None) -> History:
         return await self._history.read_span(span, points or POINTS)
