@@ -33,7 +33,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(tmp_path: Path, directory: Path) -> Iterator[Served]:
-    with serve(FakeControl(logs={"chat-0": LogSource(directory, ())}), tmp_path / "supervisor.sock") as running:
+    with serve(FakeControl(logs={"chat-0": LogSource(directory, lambda: ())}), tmp_path / "supervisor.sock") as running:
         yield running
 
 

@@ -91,7 +91,7 @@ class DaemonControl:
     def log_source(self, worker: str) -> LogSource:
         self._known(worker, self._supervisor.workers, "worker")
         directory = self._launcher.log_dir(worker)
-        return LogSource(directory, tuple((run.generation, run.offset) for run in logread.runs(directory)))
+        return LogSource(directory, lambda: tuple((run.generation, run.offset) for run in logread.runs(directory)))
 
     async def history(self, last: int | None) -> History:
         return await self._history.read(last)
