@@ -156,7 +156,7 @@ class FakeControl:
 
     def log_source(self, worker: str) -> LogSource:
         self._known(worker, [found.name for found in self.state.workers], "worker")
-        return self.logs.get(worker, LogSource(Path(os.devnull).parent / "no-such-log", ()))
+        return self.logs.get(worker, LogSource(Path(os.devnull).parent / "no-such-log", lambda: ()))
 
     async def history_of(self, span: int, points: int | None) -> History:
         self.spans.append((span, points))

@@ -165,7 +165,7 @@ def test_a_page_of_a_log_and_what_follows(tmp_path: Path) -> None:
     file.write_bytes(b"one\ntwo\nthree\n")
 
     async def scene(client: Client, served: Served) -> None:
-        served.control.logs["chat-0"] = LogSource(directory, ((1, 100), (2, 104)))
+        served.control.logs["chat-0"] = LogSource(directory, lambda: ((1, 100), (2, 104)))
         page = await client.log_page("chat-0", lines=1)
         assert page == LogPage(108, b"three\n")
         assert await client.log_page("chat-0", before=page.offset, lines=1) == LogPage(104, b"two\n")

@@ -29,7 +29,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(tmp_path: Path, directory: Path) -> Iterator[Served]:
-    control = FakeControl(logs={"chat-0": LogSource(directory, RUNS)})
+    control = FakeControl(logs={"chat-0": LogSource(directory, lambda: RUNS)})
     with serve(control, tmp_path / "supervisor.sock") as running:
         yield running
 
@@ -107,7 +107,7 @@ def test_contradictions_are_refused(served: Served, query: str, status: int, sai
 
 
 def test_there_may_be_no_run_before(served: Served, directory: Path) -> None:
-    served.call(lambda: served.control.logs.update({"chat-0": LogSource(directory, RUNS[1:])}))
+    served.call(lambda: served.control.logs.update({"chat-0": LogSource(directory, lambda: RUNS[1:])}))
     answer = ask(served.socket, "GET", TARGET + "?previous=1")
     assert (answer.status, answer.error) == (404, ("not-found", "chat-0 has no earlier run"))
 

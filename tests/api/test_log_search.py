@@ -33,7 +33,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(tmp_path: Path, directory: Path) -> Iterator[Served]:
-    with serve(FakeControl(logs={"chat-0": LogSource(directory, ())}), tmp_path / "supervisor.sock") as running:
+    with serve(FakeControl(logs={"chat-0": LogSource(directory, lambda: ())}), tmp_path / "supervisor.sock") as running:
         yield running
 
 
@@ -105,6 +105,16 @@ def test_a_pattern_that_never_ends_ends(served: Served, directory: Path) -> None
     assert b'"reason":"limit"' in received
     assert b"takes too long on a line" in received
     wait_until(lambda: served.server.streams == 0, what="its end")
+
+
+def test_short_lines_without_stamps_cost_no_more_than_they_may(served: Served, directory: Path) -> None:
+    """As other engines write them. None of them is what is looked for, but each has to be looked at."""
+    count = 120_000
+    (directory / segment_name(1000 + len(LINES))).write_bytes(b"step 1\n" * count)
+    _, end = search(served, "pattern=st.p&level=error&count=5")
+    assert (end.reason, end.message) == ("exhausted", "")
+    matches, end = search(served, "pattern=st.p&count=5")
+    assert (len(matches), end.at) == (5, 1000 + len(LINES) + 7 * (count - 5))
 
 
 def test_a_client_that_leaves_takes_its_search_along(served: Served, directory: Path) -> None:

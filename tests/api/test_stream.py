@@ -315,7 +315,7 @@ def put_log(served: Served, tmp_path: Path, size: int) -> int:
     directory.mkdir()
     line = b"0123456789abcdef" * 6 + b"pad\n"
     (directory / segment_name(0)).write_bytes((line * (size // len(line) + 1))[:size])
-    served.call(lambda: served.control.logs.update({"chat-0": LogSource(directory, ((1, 0),))}))
+    served.call(lambda: served.control.logs.update({"chat-0": LogSource(directory, lambda: ((1, 0),))}))
     return size
 
 

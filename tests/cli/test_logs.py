@@ -88,7 +88,7 @@ def test_the_daemon_and_the_files_tell_the_same(tmp_path: Path) -> None:
     start = sum(map(len, old))
     directory = write_log(tmp_path / "log", old + new, (0, start))
     control = FakeControl()
-    control.logs["qwen3-vl-0"] = LogSource(directory, ((1, 0), (2, start)))
+    control.logs["qwen3-vl-0"] = LogSource(directory, lambda: ((1, 0), (2, start)))
     with serve(control, tmp_path / "s.sock") as served:
         daemon = DaemonLog(Client(str(served.socket)), "qwen3-vl-0")
         for source in (daemon, FileLog(str(directory), "qwen3-vl-0")):
@@ -129,7 +129,7 @@ def test_a_follower_goes_on_at_the_same_byte_after_the_daemon_came_back(tmp_path
 
     def again() -> FakeControl:
         control = FakeControl()
-        control.logs["qwen3-vl-0"] = LogSource(directory, ((1, 0),))
+        control.logs["qwen3-vl-0"] = LogSource(directory, lambda: ((1, 0),))
         return control
 
     def follower(served: Served) -> int:

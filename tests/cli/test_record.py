@@ -207,7 +207,7 @@ def test_logs_are_recorded_from_now_on(daemon: Served, home: Path, tmp_path: Pat
     logs.mkdir()
     current = logs / segment_name(0)
     current.write_bytes(b"of before\n")
-    daemon.call(lambda: daemon.control.logs.update({"qwen3-vl-1": LogSource(logs, ())}))
+    daemon.call(lambda: daemon.control.logs.update({"qwen3-vl-1": LogSource(logs, lambda: ())}))
     path = tmp_path / "r"
     with recorder(daemon, str(path), "--logs") as process:
         wait_until(lambda: records(path), 20, "the recording begins")

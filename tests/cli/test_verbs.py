@@ -336,7 +336,7 @@ def test_logs_by_the_daemon(qvlctl: Qvlctl, daemon: Served, tmp_path: Path) -> N
     directory = tmp_path / "log"
     directory.mkdir()
     (directory / f"{0:016d}.log").write_bytes(b"old\n" * 3 + b"".join(b"line %d\n" % n for n in range(5)))
-    daemon.control.logs["qwen3-vl-0"] = LogSource(directory, ((1, 0), (2, 12)))
+    daemon.control.logs["qwen3-vl-0"] = LogSource(directory, lambda: ((1, 0), (2, 12)))
     assert qvlctl("logs", "qwen3-vl-0").out == "".join(f"line {n}\n" for n in range(5))
     assert qvlctl("logs", "qwen3-vl-0", "-n", "2").out == "line 3\nline 4\n"
     assert qvlctl("logs", "qwen3-vl-0", "-n", "0").out == ""

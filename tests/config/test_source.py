@@ -108,6 +108,17 @@ def test_brackets_in_strings_are_no_nesting(tmp_path: Path) -> None:
     assert load(write(tmp_path, GOOD + text)).faults == ()
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text", ['x = "' + '\\"=:' * 250_000, 'x = """' + '\\"""' * 200_000, "x = '''\n" + "''\n" * 300_000]
+)
+def test_a_string_that_is_never_closed_takes_no_time(tmp_path: Path, text: str) -> None:
+    """The expressions hold the interpreter lock, and with it the whole daemon."""
+    file = tmp_path / "qvl.toml"
+    file.write_text(text)
+    assert load(file).faults
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path) -> None:
     loaded = load(write(tmp_path, b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode() + b"prot = 1\r\n"))
     assert [(fault.line, fault.key) for fault in loaded.faults] == [(8, "pools.p.prot")]

@@ -56,6 +56,8 @@ def test_a_plan_tells_what_is_no_secret() -> None:
         KeyChange("engine.env.HF_TOKEN", "old-one", "new-one"),
         KeyChange("engine.env", None, {"API_KEY": "x", "HOME": "/root", "HF_TOKEN": ""}),
         KeyChange("engine.command", ["serve", "--port", "1"], ["sh", "-c", "MY_TOKEN=abc serve"]),
+        KeyChange("engine.command", ["serve", "--api-key", "old-one", "--port", "1"], ["--api-key-file", "new-one"]),
+        KeyChange("engine.env.HF_TOKEN_FILE", "hf_old", "/run/token"),
         KeyChange("args.mem-fraction-static", 0.8, 0.9),
         KeyChange("api_key_file", None, "/etc/qvl/key"),
     )
@@ -67,6 +69,8 @@ def test_a_plan_tells_what_is_no_secret() -> None:
         ("[redacted]", "[redacted]"),
         (None, {"API_KEY": "[redacted]", "HOME": "/root", "HF_TOKEN": ""}),
         (["serve", "--port", "1"], ["sh", "-c", "MY_TOKEN=[redacted]"]),
+        (["serve", "--api-key", "[redacted]", "--port", "1"], ["--api-key-file", "[redacted]"]),
+        ("[redacted]", "/run/token"),
         (0.8, 0.9),
         (None, "/etc/qvl/key"),
     ]

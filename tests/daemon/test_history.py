@@ -6,10 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from qvl.daemon.history import UNWRITTEN, HistoryRing
-from qvl.daemon.history_file import HistoryFile
+from qvl.daemon.history import UNWRITTEN, WAITING, HistoryRing
+from qvl.daemon.history_file import LARGEST, HistoryFile
 from qvl.daemon.tiers import GPU, KEPT, STEPS, WORKER, Row, Tier
 from qvl.model.api import History
+from qvl.model.error import ErrorCode, QvlError
 
 NOON = 1_800_000_000
 """Unix time of a bucket's beginning in every step."""
@@ -34,6 +35,10 @@ def over(history: HistoryRing, span: int, points: int, now: float) -> History:
     return asyncio.run(history.read_span(span, points, now))
 
 
+def newest(history: HistoryRing, last: int | None = None) -> History:
+    return asyncio.run(history.read(last))
+
+
 def rates(told: History) -> list[float | None]:
     return told.workers["chat-0"]["tokens_per_s"]
 
@@ -55,10 +60,10 @@ def test_a_day_is_there_in_steps_that_get_longer_with_age() -> None:
 
 def test_the_newest_samples_are_as_they_were_taken() -> None:
     history = lived(600)
-    assert history.read(3).at == [NOON + 585, NOON + 590, NOON + 595]
-    assert rates(history.read(3)) == [9, 9, 9]
-    assert len(history.read().at) == 120
-    assert HistoryRing().read(3).at == []
+    assert newest(history, 3).at == [NOON + 585, NOON + 590, NOON + 595]
+    assert rates(newest(history, 3)) == [9, 9, 9]
+    assert len(newest(history).at) == 120
+    assert newest(HistoryRing(), 3).at == []
 
 
 def test_the_step_under_way_is_told_too() -> None:
@@ -98,7 +103,7 @@ def test_what_comes_before_the_past_was_read_is_not_lost(tmp_path: Path) -> None
     kept(folder, lived(600))
     second = lived(30, HistoryRing(), start=NOON + 600)
     second.adopt(HistoryFile(folder).load())
-    assert rates(second.read()) == [minute for minute in range(10) for _ in range(12)] + [10] * 6
+    assert rates(newest(second)) == [minute for minute in range(10) for _ in range(12)] + [10] * 6
 
 
 def test_a_torn_line_costs_that_line_alone(tmp_path: Path) -> None:
@@ -110,23 +115,33 @@ def test_a_torn_line_costs_that_line_alone(tmp_path: Path) -> None:
     second = HistoryRing()
     again = HistoryFile(folder)
     second.adopt(again.load())
-    assert len(second.read().at) == 11
+    assert len(newest(second).at) == 11
     second.put(row(NOON + 60, 1))
     asyncio.run(again.write(second))
     third = HistoryRing()
     third.adopt(HistoryFile(folder).load())
-    assert third.read().at == [*range(NOON, NOON + 55, 5), NOON + 60]
+    assert newest(third).at == [*range(NOON, NOON + 55, 5), NOON + 60]
 
 
 @pytest.mark.parametrize(
-    "junk", [b"", b"\0" * 64, b"\xff\xfe\n", b"[]\n", b'{"bucket": 1}\n', b'[1, {"a": [3, []]}, {}]\n', b"null\n"]
+    "junk",
+    [
+        b"",
+        b"\0" * 64,
+        b"\xff\xfe\n",
+        b"[]\n",
+        b'{"bucket": 1}\n',
+        b'[1, {"a": [3, []]}, {}]\n',
+        b"null\n",
+        b"[1,{},{}," + b"[" * 99_999,
+    ],
 )
 def test_whatever_lies_in_the_files_a_daemon_starts(tmp_path: Path, junk: bytes) -> None:
     folder = tmp_path / "history"
     kept(folder, lived(60))
     file = folder / "5.jsonl"
     file.write_bytes(junk + file.read_bytes())
-    assert len(kept(folder).read().at) >= 11
+    assert len(newest(kept(folder)).at) >= 11
 
 
 def test_the_files_do_not_grow_for_ever(tmp_path: Path) -> None:
@@ -144,7 +159,7 @@ def test_the_files_do_not_grow_for_ever(tmp_path: Path) -> None:
     for path in folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         assert len(path.read_bytes().splitlines()) < KEPT + 60
-    assert len(kept(folder).read().at) == KEPT
+    assert len(newest(kept(folder)).at) == KEPT
 
 
 def test_what_a_full_disk_does_not_take_is_written_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -164,9 +179,35 @@ def test_what_a_full_disk_does_not_take_is_written_later(tmp_path: Path, caplog:
     assert len([r for r in caplog.records if "can't be written" in r.message]) == 1
     assert len(history.unwritten[0]) == 12
     asyncio.run(file.write(history))
-    assert len(kept(folder).read().at) == 12
+    assert len(newest(kept(folder)).at) == 12
 
 
 def test_what_waits_for_the_disk_is_bounded() -> None:
     history = lived(5 * 3600, every=30)
     assert [len(rows) for rows in history.unwritten] == [UNWRITTEN] * 3
+
+
+def test_those_who_ask_for_the_past_wait_in_a_queue_with_an_end() -> None:
+    async def scene() -> None:
+        history = lived(60)
+        asking = [asyncio.create_task(history.read(1)) for _ in range(WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(QvlError) as refused:
+            await history.read_span(60, 10, NOON)
+        assert refused.value.code is ErrorCode.CONFLICT
+        assert all(len(told.at) == 1 for told in await asyncio.gather(*asking))
+        await history.read_span(60, 10, NOON)
+
+    asyncio.run(scene())
+
+
+def test_of_a_file_that_is_none_of_ours_the_end_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    kept(folder, lived(60))
+    file = folder / "5.jsonl"
+    content = file.read_bytes()
+    with file.open("wb") as junk:
+        junk.truncate(LARGEST)
+        junk.seek(LARGEST)
+        junk.write(b"\n" + content)
+    assert len(newest(kept(folder)).at) == 12

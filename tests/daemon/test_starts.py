@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+from qvl.core.starts import begun
 from qvl.daemon.starts import BLOCK, MOST, Starts, capacity_of
 from qvl.daemon.store import Store
 from qvl.daemon.worker import Worker
@@ -100,3 +102,27 @@ def test_without_any_start_there_is_none(tmp_path: Path) -> None:
     fresh = worker(Phase.STOPPED, None, 0)
     Starts(Store(tmp_path, "boot")).adopt(fresh)
     assert fresh.start is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (b'"step":"launch"', b'"step":"of another release"'),
+        (b'"began":50.0', b'"began":1e300'),
+        (b'"at":1000.0', b'"at":1e300'),
+        (b'"log_offset":7', b'"log_offset":-7'),
+        (b'"log_offset":7', b'"log_offset":99999999999999999999'),
+        (b'"percent":0', b'"percent":1000'),
+        (b'"took":{}', b'"more":' + b"[" * 99_999),
+    ],
+)
+def test_a_start_that_is_none_is_put_aside(tmp_path: Path, ours: bytes, theirs: bytes) -> None:
+    store = Store(tmp_path, "boot")
+    store.save_start("chat-0", begun(PROCESS, 3, "standard", None))
+    file = tmp_path / "workers" / "chat-0" / "start.json"
+    assert store.load_start("chat-0") is not None
+    content = file.read_bytes()
+    assert ours in content
+    file.write_bytes(content.replace(ours, theirs))
+    assert store.load_start("chat-0") is None
+    assert file.with_name("start.json.bad").exists()

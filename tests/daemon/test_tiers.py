@@ -98,3 +98,11 @@ def test_a_row_of_another_release_may_have_fewer_or_more_figures() -> None:
     assert told.workers["chat-0"]["queued"] == [2.0]
     assert told.workers["chat-0"]["itl_p95_s"] == [None]
     assert told.gpus["0"]["power"] == [3.0]
+
+
+def test_a_figure_beyond_all_measure_is_a_figure() -> None:
+    tier = Tier(5)
+    for bucket in range(6):
+        tier.put(Row(bucket, {"chat-0": ("standard", (1.7e308,) * len(WORKER))}, {}))
+    _, values = tier.merged(0, 30).workers["chat-0"]
+    assert all(value is not None and value > 1.6e308 for value in values)

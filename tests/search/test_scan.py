@@ -1,11 +1,12 @@
 """Which lines are found, and with which record."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qvl.model.log import LogSearch
 from qvl.model.loglines import LEVELS, level_of
-from qvl.search.scan import LONGEST, Scanner
+from qvl.search.records import FOLLOWED, Records, lines
+from qvl.search.scan import LONGEST, STRETCH, Scanner
 
 TRACEBACK = (
     b"[2026-03-04 12:00:01 TP0] Scheduler hit an exception: Traceback (most recent call last):\n"
@@ -93,3 +94,32 @@ def test_no_bad_line_is_missed(parts: list[bytes]) -> None:
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(Exception, match="unterminated"):
         Scanner(LogSearch(pattern="(a"))
+
+
+SOME = st.lists(
+    st.sampled_from(
+        [PLAIN, b"  frame\n", b"Traceback (most recent call last):\n", b"ValueError: x\n", b"\n", b"plain\n"]
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=50)
+@given(SOME, st.integers(FOLLOWED - 5, FOLLOWED + 1), SOME)
+def test_what_is_remembered_of_earlier_lines_changes_no_record(
+    before: list[bytes], indented: int, after: list[bytes]
+) -> None:
+    data = b"".join(before) + b"  y\n" * indented + b"".join(after)
+    records = Records(data)
+    for start, end in lines(data, 0, len(data)):
+        record = records.of(start, end)
+        if not 100 < start < len(data) - 300:  # a look without a memory takes its time
+            assert record == Records(data).of(start, end)
+
+
+@pytest.mark.parametrize(("pattern", "level"), [("e", "info"), ("[er]", "error"), ("", "error")])
+def test_a_block_of_many_lines_is_no_single_piece_of_work(pattern: str, level: str) -> None:
+    called: list[None] = []
+    scanner = Scanner(LogSearch(pattern=pattern, level=level), between=lambda: called.append(None))
+    assert sum(1 for _ in scanner.matches((0, b"error\n" * 5 * STRETCH))) == 5 * STRETCH
+    assert len(called) >= 5

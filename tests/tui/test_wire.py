@@ -84,7 +84,7 @@ def test_the_log_begins_with_its_end_and_resumes_at_the_byte(tmp_path: Path) -> 
     file.write_bytes(b"one\ntwo\nthree\n")
 
     async def scenario() -> None:
-        control = FakeControl(logs={"chat-0": LogSource(logs, ((1, 100),))})
+        control = FakeControl(logs={"chat-0": LogSource(logs, lambda: ((1, 100),))})
         async with serving(control, tmp_path / "s.sock"):
             link = SocketLink(tmp_path / "s.sock")
             first = link.log("chat-0", lines=2, since=None)
@@ -106,7 +106,7 @@ def test_a_log_is_read_by_offset_measured_and_searched(tmp_path: Path) -> None:
     (logs / segment_name(100)).write_bytes(b"one\ntwo\nthree\n")
 
     async def scenario() -> None:
-        control = FakeControl(logs={"chat-0": LogSource(logs, ())})
+        control = FakeControl(logs={"chat-0": LogSource(logs, lambda: ())})
         async with serving(control, tmp_path / "s.sock"):
             link = SocketLink(tmp_path / "s.sock")
             assert await link.log_page("chat-0", 0, 6) == (100, b"one\ntw")

@@ -1,6 +1,6 @@
 """What the API needs of the daemon: one Protocol, so that routes can't reach for anything else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -38,10 +38,11 @@ class Verb(StrEnum):
 
 
 class LogSource(msgspec.Struct, frozen=True):
-    """Where a worker's log lies. Offsets are absolute bytes; runs are (generation, first offset), oldest first."""
+    """Where a worker's log lies."""
 
     directory: Path
-    runs: tuple[tuple[int, int], ...]
+    runs: Callable[[], tuple[tuple[int, int], ...]]
+    """(generation, first offset in absolute bytes), oldest first. Reads a file: call it in a thread."""
 
 
 class Control(Protocol):

@@ -64,11 +64,12 @@ async def section(source: LogSource, query: LogQuery, worker: str) -> Section:
     if query.limit is not None and (query.since is None or query.follow or query.lines is not None):
         raise QvlError(ErrorCode.BAD_REQUEST, "`limit` goes with `since`, and neither with `lines` nor with `follow`")
     end = await in_thread(logread.end, source.directory)
-    floor = source.runs[-1][1] if source.runs else 0
+    runs = await in_thread(source.runs)
+    floor = runs[-1][1] if runs else 0
     if query.previous:
-        if len(source.runs) < 2:
+        if len(runs) < 2:
             raise QvlError(ErrorCode.NOT_FOUND, f"{worker} has no earlier run", f"qvlctl logs {worker}")
-        floor, end = source.runs[-2][1], source.runs[-1][1]
+        floor, end = runs[-2][1], runs[-1][1]
     if query.before is not None:
         end = min(end, query.before)
         floor = floor if query.previous else 0

@@ -65,7 +65,7 @@ class Operation:
     summary: str
     id: str
     act: bool
-    """Changes something, or makes the daemon read files: operators only."""
+    """Changes something, or makes the daemon read a file that the client names: operators only."""
     path_names: tuple[str, ...]
     query: type[msgspec.Struct] | None
     body: type[msgspec.Struct] | None

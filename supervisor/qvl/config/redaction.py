@@ -173,7 +173,7 @@ class _Scan:
         hide, level.flag = max(level.hide, level.flag), Hide.NOTHING
         if not self._valued and hide is level.around:
             level.key = max(level.key, _key(inner))
-        if hide is not Hide.NOTHING and not _may_show(inner, hide):
+        if hide is not Hide.NOTHING and not may_show(inner, hide):
             inner = self._hidden(inner)
         else:
             if inner.startswith("--") and inner[2:3].isalpha() and "=" not in inner:
@@ -189,7 +189,7 @@ class _Scan:
                 if hide is Hide.NOTHING:
                     continue
                 value = text[at : at + _LONGEST_SHOWN].split(maxsplit=1)[0]
-                if not _may_show(value, hide) and not _FIGURE.match(value.rstrip("\\\"',;)]}")):
+                if not may_show(value, hide) and not _FIGURE.match(value.rstrip("\\\"',;)]}")):
                     if not text.startswith(HIDDEN, at):
                         text = text[:at] + self._hidden(text[at:], first=True)
                     break
@@ -209,7 +209,7 @@ class _Scan:
         return HIDDEN + "\n" * text.count("\n")
 
 
-def _may_show(value: str, hide: Hide) -> bool:
+def may_show(value: str, hide: Hide) -> bool:
     """Nothing, a word in place of a path, or a path where one is asked for."""
     if not value or value.startswith(_PLACEHOLDER):
         return True

@@ -1,8 +1,10 @@
 """How far a start has come and how long it still takes, from what the log shows and what earlier starts took."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from qvl.core.landmarks import STEPS, Sighting
 from qvl.model.worker import Progress
@@ -25,16 +27,20 @@ _ALMOST = 0.95
 """The share of a step that passing time alone can show."""
 
 
-class StartTrack(msgspec.Struct, frozen=True):
-    """One start under way. Times are CLOCK_MONOTONIC seconds."""
+Seconds = Annotated[float, Meta(ge=0, le=1e11)]
 
-    began: float
-    step: str = "launch"
-    step_began: float = 0.0
-    fraction: float | None = None
+
+class StartTrack(msgspec.Struct, frozen=True):
+    """One start under way. Times are CLOCK_MONOTONIC seconds. The bounds are for what is read from a disk: another
+    release may have written it."""
+
+    began: Seconds
+    step: Annotated[str, Meta(pattern=f"^({'|'.join(STEPS)})$")] = "launch"
+    step_began: Seconds = 0.0
+    fraction: Annotated[float, Meta(ge=0, le=1)] | None = None
     took: dict[str, float] = {}
     """Seconds of the steps that are over."""
-    percent: int = 0
+    percent: Annotated[int, Meta(ge=0, le=100)] = 0
     """The highest percent shown so far: a start never goes backwards on screen."""
 
 

@@ -4,10 +4,13 @@ It outlives its process and the daemon, since what people ask of a worker that r
 how it started. `qvl.core.progress` has the steps themselves.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from qvl.core.landmarks import STEPS, Sighting
-from qvl.core.progress import BARS, StartTrack, advance, estimate, finish, track
+from qvl.core.progress import BARS, Seconds, StartTrack, advance, estimate, finish, track
 from qvl.model.detail import EngineCapacity, StartDetail, StepState, StepTime
 from qvl.model.status import when
 from qvl.model.worker import Process, Progress
@@ -18,18 +21,18 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: int
     profile: str
-    at: float
+    at: Seconds
     """Unix time in seconds at which its process was there."""
-    log_offset: int
+    log_offset: Annotated[int, Meta(ge=0, lt=1 << 62)]
     """Where it begins in the worker's log."""
     track: StartTrack
-    expected: dict[str, float] = {}
+    expected: dict[str, Seconds] = {}
     """Seconds of each step of the last good start of the profile, as remembered when this one began."""
     watched: bool = True
     """A daemon was there for it from its begin; otherwise nobody knows what its single steps took."""
     over: bool = False
     ready: bool = False
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """From its begin until it was over; None before, and where nobody saw that."""
     capacity: EngineCapacity | None = None
 

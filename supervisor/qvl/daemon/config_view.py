@@ -14,7 +14,7 @@ import msgspec
 
 from qvl.config.fault import Fault
 from qvl.config.load import Loaded
-from qvl.config.redaction import HIDDEN, Hide, Mask, hides, prose, redacted
+from qvl.config.redaction import HIDDEN, Hide, Mask, hides, may_show, prose, redacted
 from qvl.daemon.configuration import Configuration
 from qvl.daemon.launcher import read_secrets
 from qvl.model.config import ConfigFault, ConfigFile, ConfigView
@@ -114,7 +114,8 @@ def _told(fault: Fault, mask: Mask) -> ConfigFault:
 def _safe(plan: Plan, mask: Mask) -> Plan:
     """A plan tells values of the environment, which are for operators; what is secret among them isn't for viewers."""
     steps = (msgspec.structs.replace(step, keys=tuple(_change(key, mask) for key in step.keys)) for step in plan.steps)
-    return msgspec.structs.replace(plan, id="", steps=tuple(steps))
+    warnings = (msgspec.structs.replace(warning, message=mask(warning.message)) for warning in plan.warnings)
+    return msgspec.structs.replace(plan, id="", steps=tuple(steps), warnings=tuple(warnings))
 
 
 def _change(change: KeyChange, mask: Mask) -> KeyChange:
@@ -124,12 +125,18 @@ def _change(change: KeyChange, mask: Mask) -> KeyChange:
 
 def _shown(value: object, hide: Hide, mask: Mask) -> object:
     match value:
-        case str() if hide is Hide.ALL and value:
+        case str() if hide is not Hide.NOTHING and not may_show(value, hide):
             return HIDDEN
         case str():
             return prose(mask(value))
         case list() | tuple():
-            return [_shown(item, hide, mask) for item in value]
+            before = (None, *value)
+            return [_shown(item, max(hide, _flag(flag)), mask) for flag, item in zip(before, value, strict=False)]
         case Mapping():
             return {str(key): _shown(item, max(hide, hides(str(key))), mask) for key, item in value.items()}
     return value
+
+
+def _flag(word: object) -> Hide:
+    """What the word after this one is to be hidden as: a command has a flag and its value side by side."""
+    return hides(word[2:]) if isinstance(word, str) and word.startswith("--") and "=" not in word else Hide.NOTHING

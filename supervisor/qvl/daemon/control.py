@@ -91,10 +91,10 @@ class DaemonControl:
     def log_source(self, worker: str) -> LogSource:
         self._known(worker, self._supervisor.workers, "worker")
         directory = self._launcher.log_dir(worker)
-        return LogSource(directory, tuple((run.generation, run.offset) for run in logread.runs(directory)))
+        return LogSource(directory, lambda: tuple((run.generation, run.offset) for run in logread.runs(directory)))
 
     async def history(self, last: int | None) -> History:
-        return self._history.read(last)
+        return await self._history.read(last)
 
     async def history_of(self, span: int, points: int | None) -> History:
         return await self._history.read_span(span, points or POINTS)

@@ -26,12 +26,16 @@ from qvl.model.worker import Cause, WorkerRecord
 EXITS = 10
 """Ends that are told, at most."""
 
+AT_ONCE = 2
+"""Workers that are looked at: a disk that hangs must not hold all threads, which fetch the figures of the cards too."""
+
 
 class Details:
     def __init__(self, launcher: Launcher, gpus: GpuMonitor, journal: Journal) -> None:
         self._launcher = launcher
         self._gpus = gpus
         self._journal = journal
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._asking: dict[str, asyncio.Task[WorkerDetail]] = {}
         self._read: dict[str, tuple[int, EngineCapacity | None]] = {}
         """What the log of a start that is over has said, by worker, with its generation: it says nothing more."""
@@ -50,10 +54,10 @@ class Details:
             task.exception()  # told to whoever still waits
 
     async def _look(self, worker: Worker) -> WorkerDetail:
-        start = worker.start
-        process, latest = worker.record.process, self._gpus.latest
-        tree = Tree((), 0) if process is None else await asyncio.to_thread(tree_of, process, latest)
-        capacity = None if start is None else await self._capacity(worker.name, start)
+        async with self._places:
+            start, process, latest = worker.start, worker.record.process, self._gpus.latest
+            tree = Tree((), 0) if process is None else await asyncio.to_thread(tree_of, process, latest)
+            capacity = None if start is None else await self._capacity(worker.name, start)
         return WorkerDetail(
             worker=report.worker_status(worker),
             start=None if start is None else detail(start, time.monotonic()),

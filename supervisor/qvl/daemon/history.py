@@ -7,11 +7,12 @@ What it takes in memory, and what happens when the clock jumps, is told in `qvl.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from qvl.daemon.tiers import GPU, KEPT, STEPS, WORKER, Columns, Row, Tier, rule, short
 from qvl.daemon.worker import Worker
 from qvl.model.api import History
+from qvl.model.error import ErrorCode, QvlError
 from qvl.model.gpu import GpuSample
 
 INTERVAL = float(STEPS[0])
@@ -20,12 +21,15 @@ INTERVAL = float(STEPS[0])
 UNWRITTEN = 120
 """Rows of each step that wait for the disk: ten minutes of the finest. A fleet of 16 has 2.5 MiB of them."""
 
+WAITING = 60
+"""Questions that wait for their turn, at most."""
+
 POINTS = 240
 """Points of a series where none are asked for."""
 
 
 class HistoryRing:
-    """Used by the loop alone, but that `read_span` works on a copy in a thread."""
+    """Used by the loop alone; readers work on a copy in a thread."""
 
     def __init__(self) -> None:
         self._tiers = [Tier(step) for step in STEPS]
@@ -34,6 +38,7 @@ class HistoryRing:
         self._early: deque[tuple[int, Row]] | None = deque(maxlen=len(STEPS) * UNWRITTEN)
         """What came before the past was read from the disk."""
         self._readers = asyncio.Lock()
+        self._waiting = 0
 
     def add(self, workers: Iterable[Worker], gpus: Iterable[GpuSample], now: float | None = None) -> None:
         """Take a sample of how things are `now` (Unix time; None: by the clock)."""
@@ -71,17 +76,31 @@ class HistoryRing:
         for place, row in early:
             past[place].put(row)
 
-    def read(self, last: int | None = None) -> History:
+    async def read(self, last: int | None = None) -> History:
         """The newest `last` samples of the last hour, all for None, without the gaps between them."""
-        tier = self._tiers[0]
-        buckets = tier.buckets()[-last if last else None :]
-        return _answer(tier, [[bucket] for bucket in buckets], tier.step)
+        return await self._read(0, lambda tier: newest(tier, last))
 
     async def read_span(self, span: int, points: int, now: float | None = None) -> History:
         """The `span` seconds before `now` in at most `points` steps of one length, gaps included."""
-        async with self._readers:  # one at a time, whatever watchers ask
-            tier = next((t for t in self._tiers if t.step * KEPT >= span), self._tiers[-1]).copy()
-            return await asyncio.to_thread(over_span, tier, span, points, time.time() if now is None else now)
+        place = next((place for place, step in enumerate(STEPS) if step * KEPT >= span), len(STEPS) - 1)
+        at = time.time() if now is None else now
+        return await self._read(place, lambda tier: over_span(tier, span, points, at))
+
+    async def _read(self, place: int, read: Callable[[Tier], History]) -> History:
+        """In a thread and one at a time, whatever watchers ask. Few may wait, since those who have left do so too."""
+        if self._waiting >= WAITING:
+            raise QvlError(ErrorCode.CONFLICT, f"{WAITING} questions of the past wait already", "try again in a moment")
+        self._waiting += 1
+        try:
+            async with self._readers:
+                return await asyncio.to_thread(read, self._tiers[place].copy())
+        finally:
+            self._waiting -= 1
+
+
+def newest(tier: Tier, last: int | None) -> History:
+    buckets = tier.buckets()[-last if last else None :]
+    return _answer(tier, [[bucket] for bucket in buckets], tier.step)
 
 
 def over_span(tier: Tier, span: int, points: int, now: float) -> History:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 EVERY = 30.0
 """Seconds between writes."""
 
+LARGEST = 32 << 20
+"""Bytes of a file that are read; ours stay far below, but it may be anything that lies there."""
+
 LAST_WORD = 2.0
 """Seconds that a daemon which goes waits for its last write."""
 
@@ -35,6 +39,8 @@ class HistoryFile:
         self._torn = [True] * len(STEPS)
         """Whether a file may end within a line, which the next one must not be joined to."""
         self._failing = False
+        self._writing = threading.Lock()
+        """A write goes on in its thread when who waits for it is cancelled; the last one must not mix with it."""
 
     async def keep(self, history: HistoryRing) -> None:
         """Give the ring its past, then write down what comes, until cancelled."""
@@ -68,16 +74,21 @@ class HistoryFile:
             for path in (self._path(place).with_suffix(".old"), self._path(place)):
                 content = b""
                 with contextlib.suppress(OSError):
-                    content = path.read_bytes()
+                    content = _end_of(path)
                 lines = content.splitlines()
                 for line in lines:
-                    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                         tier.put(decoder.decode(line))
             self._rows[place] = len(lines)
             self._torn[place] = not content.endswith(b"\n") and bool(content)
         return tiers
 
     def append(self, place: int, rows: Iterable[Row]) -> bool:
+        """Whether they are written."""
+        with self._writing:
+            return self._append(place, rows)
+
+    def _append(self, place: int, rows: Iterable[Row]) -> bool:
         lines = [msgspec.json.encode(row) + b"\n" for row in rows]
         path = self._path(place)
         try:
@@ -99,6 +110,14 @@ class HistoryFile:
 
     def _path(self, place: int) -> Path:
         return self._directory / f"{STEPS[place]}.jsonl"
+
+
+def _end_of(path: Path) -> bytes:
+    """The last `LARGEST` bytes."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LARGEST))
+        return file.read(LARGEST)
 
 
 def _private(path: str, flags: int) -> int:

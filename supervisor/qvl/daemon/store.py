@@ -189,7 +189,7 @@ class Store:
             if version > VERSION:
                 raise msgspec.ValidationError(f"it is of version {version}, this qvl knows {VERSION}")
             return msgspec.json.decode(content, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.error("%s is put aside as .bad: %s", path, error)
             with contextlib.suppress(OSError):
                 path.replace(path.with_name(path.name + ".bad"))

@@ -61,7 +61,10 @@ def _peak(values: Iterable[float]) -> float:
 
 def _mean(values: Iterable[float]) -> float:
     known = [value for value in values if value == value]
-    return math.fsum(known) / len(known) if known else UNKNOWN
+    try:
+        return math.fsum(known) / len(known) if known else UNKNOWN
+    except OverflowError:  # an engine may tell figures whose sum no float can hold
+        return math.fsum(value / len(known) for value in known)
 
 
 def short(value: float) -> float | None:

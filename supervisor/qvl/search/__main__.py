@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
@@ -21,7 +22,7 @@ from qvl.search.scan import Scanner
 from qvl.shim import logread
 
 BLOCK_SECONDS = 3
-"""Of processor time; a usual block takes some milliseconds."""
+"""Of processor time, for a block or `STRETCH` lines of it; that usually takes some milliseconds."""
 ALL_SECONDS = 240
 MEMORY = 512 * 1024 * 1024
 PACE = 0.25
@@ -47,7 +48,7 @@ def main() -> None:
     at = min(search.since or 0, until) if search.before is None else min(search.before, until)
     try:
         _allow_more()
-        scanner = Scanner(search)
+        scanner = Scanner(search, between=_allow_more)
     except _TooCostly:
         _write(LogEnd(REFUSED, at, 0, "it is too large"))
         return
@@ -66,7 +67,9 @@ def _look(directory: str, search: LogSearch, scanner: Scanner, at: int, until: i
         for block in blocks.backwards(directory, at) if back else blocks.forwards(directory, at, until):
             _allow_more()
             matches: Iterator[LogMatch] = scanner.matches(block)
-            for match in islice(reversed(list(matches)) if back else matches, search.count - found):
+            # Backwards, those that would be too many go as they come: a block may hold half a million.
+            nearest = reversed(deque(matches, search.count - found)) if back else matches
+            for match in islice(nearest, search.count - found):
                 _write(match)
                 found += 1
                 at = match.offset if back else match.offset + match.size
