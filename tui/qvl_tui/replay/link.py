@@ -159,7 +159,7 @@ class ReplayLink:
         raise _refused(f"the change of {pool} can't be taken back")
 
     async def _document(self, target: str, kind: type[T], what: str) -> T:
-        """The answer to a GET as of the moment that shows. Raises QvlError NOT_FOUND where it was not recorded."""
+        """The answer to a GET as of the moment that shows. Raises QvlError UNSUPPORTED where it was not recorded."""
         raw = await asyncio.to_thread(self._tape.document, target, self._deck.at)
         found = None if raw is None else decoded(msgspec.json.Decoder(kind), raw)
         if found is None:
@@ -172,4 +172,5 @@ def _refused(what: str) -> QvlError:
 
 
 def _missing(what: str, hint: str | None = None) -> QvlError:
-    return QvlError(ErrorCode.NOT_FOUND, f"{what} was not recorded", hint)
+    """Not NOT_FOUND: that is what a daemon answers that is too old to be asked."""
+    return QvlError(ErrorCode.UNSUPPORTED, f"{what} was not recorded", hint)
