@@ -1,5 +1,5 @@
-"""Searches a recorded log as the daemon searches a real one, a block at a time. It runs in the process of whoever looks
-at the recording: a pattern that never ends costs nobody else."""
+"""Searches a recorded log as the daemon searches a real one, a block at a time. A pattern may never end: what that may
+cost is for the caller to limit."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

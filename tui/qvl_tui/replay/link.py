@@ -2,8 +2,8 @@
 be so, and nothing can be changed."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 import msgspec
@@ -17,11 +17,11 @@ from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 from qvl.recording.block import Content
 from qvl.recording.records import Log
-from qvl.recording.search import search as find
 
 from qvl_tui.link import Chunk
 from qvl_tui.replay.deck import Deck
 from qvl_tui.replay.past import STEP_S, history
+from qvl_tui.replay.searching import Order, answers
 from qvl_tui.replay.shelf import Shelf
 from qvl_tui.replay.tape import decoded
 from qvl_tui.store import REPLAY
@@ -85,21 +85,10 @@ class ReplayLink:
 
     async def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
         extent, at = await self.log_extent(worker), self._deck.at
-
-        def read(since: int, limit: int) -> tuple[int, bytes]:
-            return self._shelf.page(worker, since, limit, at)
-
-        try:
-            found = find(read, extent.begin, extent.end, search)
-            while True:
-                async with self._reading:
-                    told = await asyncio.to_thread(next, found, None)
-                if told is None:
-                    return
-                yield told
-        except re.error as error:
-            message = f'"{search.pattern}" is no regular expression: {error}'
-            raise QvlError(ErrorCode.BAD_REQUEST, message, "a backslash before a sign takes it as it is") from error
+        order = Order(str(self._tape.path), worker, at, extent.begin, extent.end, search)
+        async with aclosing(answers(order)) as told:
+            async for found in told:
+                yield found
 
     def _last(self, worker: str, lines: int, at: int) -> list[Log]:
         """The pieces that hold the last `lines` lines as of `at`."""
