@@ -18,7 +18,7 @@ from qvl.api.control import LogSource
 from qvl.model.error import QvlError
 from qvl.model.event import Change, Severity
 from qvl.recording.reader import Recording
-from qvl.recording.records import Document, Log, Record, Told
+from qvl.recording.records import Document, Key, Log, Opening, Record, Told
 from qvl.recording.writer import Writer
 from qvl.shim.logfile import segment_name
 
@@ -97,7 +97,10 @@ def test_without_a_daemon_there_is_nothing_to_record(lonely: Qvlctl, tmp_path: P
 
 
 def test_a_recording_that_never_began_leaves_no_file(qvlctl: Qvlctl, tmp_path: Path) -> None:
-    assert qvlctl("record", str(tmp_path / "r"), "--for", "0s").code == 0
+    ran = qvlctl("record", str(tmp_path / "r"), "--for", "0.000001s")
+    assert ran.code == 3
+    assert "error: nothing was recorded: the daemon said nothing in that time\n" in ran.err
+    assert "--replay" not in ran.err
     assert not (tmp_path / "r").exists()
 
 
@@ -129,20 +132,46 @@ def test_info_of_what_is_no_recording(lonely: Qvlctl, tmp_path: Path) -> None:
     assert f"error: {tmp_path / 'r'} is no recording\nhint: name a file that `qvlctl record` made\n" in ran.err
 
 
+def test_info_of_a_file_from_anywhere_steers_no_terminal(lonely: Qvlctl, tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "r")
+    writer.begin(START)
+    writer.write(Opening(1, START, "\x1b[2Jhost", "\x07", 2.0, False))
+    writer.write(Key(START, START, msgspec.Raw(b'{"status": {"workers": [{"name": "\\u001b]0;w"}]}}')))
+    writer.close()
+    ran = lonely("record", "--info", str(tmp_path / "r"))
+    assert (ran.code, "?[2Jhost" in ran.out, "workers  ?]0;w" in ran.out) == (0, True, True)
+    assert not any(char in ran.out for char in "\x1b\x07")
+
+
+@pytest.mark.parametrize("snapshot", [b"4", b'{"status": 4}', b'{"status": {"workers": [4]}}', b'"\xff"'])
+def test_info_of_one_whose_pictures_make_no_sense(lonely: Qvlctl, tmp_path: Path, snapshot: bytes) -> None:
+    writer = Writer(tmp_path / "r")
+    writer.begin(START)
+    writer.write(Opening(1, START, "h", "1", 2.0, False))
+    writer.write(Key(START, START, msgspec.Raw(snapshot)))
+    writer.close()
+    ran = lonely("record", "--info", str(tmp_path / "r"))
+    assert (ran.code, "workers  none\n" in ran.out) == (0, True)
+
+
 @contextmanager
-def recorder(daemon: Served, *words: str, limit: int | None = None) -> Iterator[subprocess.Popen[str]]:
+def recorder(
+    daemon: Served, *words: str, limit: int | None = None, nohup: bool = False
+) -> Iterator[subprocess.Popen[str]]:
     """`limit`: bytes that its files may have, as on a disk that gets full."""
 
-    def full() -> None:
+    def prepare() -> None:
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        if nohup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     process = subprocess.Popen(
         program("--socket", str(daemon.socket), "record", *words),
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=full,
+        preexec_fn=prepare,
     )
     with process:
         try:
@@ -186,6 +215,22 @@ def test_it_ends_well_when_it_is_told_to_end(daemon: Served, home: Path, tmp_pat
         assert Recording(path).ended
 
 
+def test_under_nohup_it_outlives_the_terminal(daemon: Served, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    with recorder(daemon, str(path), nohup=True) as process:
+        wait_until(partial(records, path), 20, "the recording begins")
+        process.send_signal(signal.SIGHUP)
+        for word in ("one", "two", "three"):  # more rounds than it takes to end
+            daemon.call(partial(daemon.control.publish, "worker.phase", word))
+
+            def written(word: str = word) -> bool:
+                return any(frame.get("message") == word for frame in told(path))
+
+            wait_until(written, 20, f"{word} is recorded")
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_killed_it_leaves_what_was_recorded(daemon: Served, home: Path, tmp_path: Path) -> None:
     path = tmp_path / "r"
     with recorder(daemon, str(path)) as process:
@@ -226,8 +271,6 @@ def test_logs_are_recorded_from_now_on(daemon: Served, home: Path, tmp_path: Pat
 
 
 def test_a_recording_of_a_newer_version(lonely: Qvlctl, tmp_path: Path) -> None:
-    from qvl.recording.records import Opening
-
     writer = Writer(tmp_path / "r")
     writer.begin(START)
     writer.write(msgspec.structs.replace(Opening(1, START, "h", "7.0", 2.0, False), version=3))
@@ -236,6 +279,6 @@ def test_a_recording_of_a_newer_version(lonely: Qvlctl, tmp_path: Path) -> None:
     assert "was made by a newer qvl: it has version 3, this one reads 1" in ran.err
 
 
-@pytest.mark.parametrize("words", [["--for", "soon"], ["--interval", "x"], []])
+@pytest.mark.parametrize("words", [["--for", "soon"], ["--for", "0s"], ["--interval", "x"], []])
 def test_wrong_usage(lonely: Qvlctl, tmp_path: Path, words: list[str]) -> None:
     assert lonely("record", *words, *([str(tmp_path / "r")] if words else [])).code == 2

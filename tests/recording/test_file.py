@@ -133,6 +133,19 @@ def test_a_block_that_was_never_finished_is_measured(tmp_path: Path) -> None:
     assert recording.end >= START + 605_000
 
 
+@pytest.mark.parametrize("frame", [b'"\xff"', b'{"type":"event","severity":"\xff"}', b"[" * 5000 + b"]" * 5000, b"4"])
+def test_a_frame_that_makes_no_sense_is_not_measured(tmp_path: Path, frame: bytes) -> None:
+    writer = Writer(tmp_path / "r")
+    writer.begin(START)
+    writer.write(Opening(1, START, "h", "1", 2.0, False))
+    writer.write(Told(START, msgspec.Raw(frame)))
+    writer.write(Told(START + 1, msgspec.Raw(b'{"type":"event","seq":1,"severity":"error"}')))
+    writer.flush()
+    writer.abandon()
+    (block,) = Recording(tmp_path / "r").blocks
+    assert (block.whole, block.summary.events) == (False, 1)
+
+
 def test_it_may_be_read_while_it_is_written(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "r")
     writer.begin(START)

@@ -140,6 +140,17 @@ class Sshd:
     def said(self) -> str:
         return (self.root / "journal").read_text(errors="replace")
 
+    def clients(self) -> list[int]:
+        """The pids of qvlctl's connections on this side."""
+        wanted = f"{self.run}/qvl-ssh-".encode()
+        found = []
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):
+                words = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
+                if words[0] == b"ssh" and any(wanted in word for word in words) and b"exec sh" in words:
+                    found.append(pid)
+        return found
+
     def left(self) -> list[str]:
         """What of qvlctl's is still there: private directories, and processes that know of them."""
         found = [str(path) for path in self.run.iterdir()]

@@ -13,6 +13,7 @@ from tests.cli.run import Qvlctl
         (["up", "--demo"], "up runs a daemon on this host", "ssh -t box qvlctl up"),
         (["doctor"], "doctor looks at this host", "ssh -t box qvlctl doctor"),
         (["plan", "new.toml"], "new.toml is a file of this host", "ssh box qvlctl plan FILE"),
+        (["tui", "--replay", "r.qvlrec"], "r.qvlrec is a file of this host", "qvlctl tui --replay r.qvlrec"),
         (["status", "--host", "other"], "status speaks to one daemon, and --host is given 2 times", "tui"),
         (["status", "--config", "q.toml"], "--config is a place of this host", "ssh -t box qvlctl status"),
         (["logs", "w", "--log-dir", "log"], "--log-dir is a place of this host", "ssh -t box qvlctl logs"),

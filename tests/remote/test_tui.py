@@ -42,6 +42,18 @@ def test_a_connection_that_is_cut_comes_back(sshd: Sshd, daemon: Daemon) -> None
         wait_until(lambda: not sshd.left(), 5, "nothing is left")
 
 
+def test_an_ssh_that_is_killed_is_followed_by_another(sshd: Sshd, daemon: Daemon) -> None:
+    with Tmux(script(sshd, "tui", "--host", "box", "--socket", daemon.socket), width=120) as terminal:
+        terminal.wait(r"1/1 ready +● live", timeout=20)
+        (killed,) = sshd.clients()
+        os.kill(killed, signal.SIGKILL)  # it leaves its sockets
+        terminal.wait(r"reconnecting for \d+ s")
+        terminal.wait(r"1/1 ready +● live", timeout=20)
+        terminal.keys("q")
+        terminal.wait(r"exit status 0")
+        wait_until(lambda: not sshd.left(), 5, "nothing is left")
+
+
 def test_an_act_is_done_there(sshd: Sshd, daemon: Daemon) -> None:
     old = daemon.ready()["pid"]
     with Tmux(script(sshd, "tui", "--host", "box", "--socket", daemon.socket)) as terminal:

@@ -47,8 +47,9 @@ def browser() -> Iterator[Browser]:
 class Server:
     """`qvlctl tui --web`."""
 
-    def __init__(self, daemon: Daemon, env: dict[str, str], *words: str) -> None:
-        command = [str(QVLCTL), "--socket", str(daemon.socket), "tui", "--web", *words]
+    def __init__(self, daemon: Daemon | None, env: dict[str, str], *words: str) -> None:
+        where = ["--socket", str(daemon.socket)] if daemon is not None else []
+        command = [str(QVLCTL), *where, "tui", "--web", *words]
         env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **env}
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.blackbox.harness import Daemon
+from tests.recording.scripts import night, record
 from tests.support import wait_until
 from tests.tui.browser import QVLCTL, Reader, Server, browser
 
@@ -151,3 +152,19 @@ def test_a_port_that_is_taken_is_told(server: Server, daemon: Daemon) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert ran.returncode == 1
     assert f"error: port {port} of 127.0.0.1 can't be had: Address already in use" in ran.stderr
+
+
+def test_a_recording_is_shown_without_a_daemon(browser: Browser, tmp_path: Path) -> None:
+    path = record(tmp_path / "r", night(60))
+    with Server(None, {"HOME": str(tmp_path)}, "--replay", str(path)) as server:
+        reader = Reader(browser, server.address)
+        reader.wait(r"recording")
+        reader.wait(r"qwen3-vl-1 +● ready")
+        reader.page.close()
+
+
+def test_what_is_no_recording_is_told_before_a_page_is_served(tmp_path: Path) -> None:
+    command = [str(QVLCTL), "tui", "--web", "--replay", "/dev/null"]
+    ran = subprocess.run(command, env={"PATH": "", "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=20)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("error: /dev/null is no file\n")

@@ -71,3 +71,10 @@ def test_the_door_opens_to_the_token_alone_and_to_no_foreign_name(guard: Guard) 
 def test_no_script_and_no_other_site_has_use_of_the_cookie(guard: Guard) -> None:
     words = guard.cookie().split("; ")[1:]
     assert words == [f"Path={guard.root}/", "HttpOnly", "SameSite=Strict"]
+
+
+@pytest.mark.parametrize("told", ["", "\udcff\udcfe", "é", "x" * 43])
+def test_what_is_no_secret_of_ours_is_refused_whatever_it_is(guard: Guard, told: str) -> None:
+    assert not guard.admits(told)
+    asked = guard.refusal({"Host": HERE}, f"{guard.root}/", {COOKIE: told}, door=False, socket=False)
+    assert asked == "open the address that qvlctl printed"

@@ -22,7 +22,7 @@ async def test_each_host_has_its_heading_and_one_that_is_away_keeps_nobody_from_
         assert "● 2 live" in t.lines[0]
         assert "● live   1/1 ready" in t.row(" box-a   ")
         assert "1/4 ready   ✕ qwen3-vl-3 failed" in t.row(" box-b   ")
-        assert "no daemon answers" in t.row(" box-c   ")
+        assert "✕ away   no daemon answers" in t.row(" box-c   ")
         assert not t.app.screen.has_class("-stale")
 
 

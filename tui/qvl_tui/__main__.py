@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qvl.model.error import QvlError
+from qvl.model.error import ErrorCode, QvlError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Answers the exit code. Raises QvlError where the daemon's host can't be reached in the first place."""
+    """Answers the exit code. Raises QvlError where there is no terminal, or where the daemon's host can't be reached in
+    the first place."""
     parser = argparse.ArgumentParser(prog="qvl_tui", description="Watch and steer the workers of this host, or others.")
     parser.add_argument(
         "--socket",
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--readonly", action="store_true", help="look only; keys that act are off")
     parser.add_argument("--interval", type=float, metavar="SECONDS", help="between two pictures of figures")
     parser.add_argument("--theme", metavar="NAME", help="dark, light, contrast or colorblind")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.add_argument("--no-color", action="store_true", help="greys only; NO_COLOR does the same")
     parser.add_argument("--web", action="store_true", help="in the browser, on this host's loopback only")
     parser.add_argument("--web-port", type=int, default=0, metavar="N", help="the port for it (default: a free one)")
@@ -45,9 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qvl_tui.web.run import serve
 
         return serve(options)
+    need_terminal()
     from qvl_tui.main import Options, replay, run, show
 
-    chosen = Options(readonly=options.readonly, interval=options.interval, theme=options.theme)
+    chosen = Options(
+        readonly=options.readonly, interval=options.interval, theme=options.theme, mouse=not options.no_mouse
+    )
     if options.replay is not None:
         return replay(options.replay, chosen)
     if options.host:
@@ -62,6 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             [carried(Path(path), name) for path, name in zip(options.socket, options.name, strict=True)], chosen
         )
     return run(Path(options.socket[0]), chosen)
+
+
+def need_terminal() -> None:
+    """Textual draws on stderr, and reads a stdin that has ended again and again. Behind a page of the browser it has a
+    driver of its own, for pipes."""
+    if "TEXTUAL_DRIVER" in os.environ or all(map(os.isatty, (0, 1, 2))):
+        return
+    hint = "over ssh: ssh -t HOST qvlctl tui, or from here: qvlctl --host HOST tui"
+    raise QvlError(ErrorCode.BAD_REQUEST, "the terminal interface needs a terminal", hint)
 
 
 def end_with(parent: int) -> None:
@@ -80,4 +94,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except QvlError as error:
         print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(error.code.exit_code)

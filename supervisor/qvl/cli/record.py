@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
 
     parser.epilog = EXAMPLES
     parser.add_argument("file", metavar="FILE", type=Path, help="what to record into; for its owner alone to read")
-    parser.add_argument("--for", dest="span", type=seconds, metavar="D", help="end after 90s, 8h … (default: Ctrl-C)")
+    parser.add_argument("--for", dest="span", type=some_time, metavar="D", help="end after 90s, 8h … (default: Ctrl-C)")
     parser.add_argument("--logs", action="store_true", help="with what the workers write from now on")
     parser.add_argument(
         "--interval",
@@ -52,6 +52,14 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
     parser.add_argument("--force", action="store_true", help="replace FILE where it is there already")
     parser.add_argument("--info", action="store_true", help="say what is in FILE, and record nothing")
     return record
+
+
+def some_time(text: str) -> float:
+    from qvl.cli.watching import seconds
+
+    if (value := seconds(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return value
 
 
 def record(context: Context, args: argparse.Namespace) -> int:
@@ -88,7 +96,10 @@ def keep(
     over: threading.Event,
     span: float | None,
 ) -> None:
-    """Record until `over`, or for `span` seconds. Raises QvlError where the daemon refuses or the disk is full."""
+    """Record until `over`, or for `span` seconds. Raises QvlError where the daemon refuses or says nothing, or the disk
+    is full."""
+    from qvl.model.error import ErrorCode, QvlError
+
     line = ProgressLine()
     began = time.monotonic()
     line.say(f"recording into {writer.path} " + ("until Ctrl-C" if span is None else f"for {duration(span)}"))
@@ -104,6 +115,8 @@ def keep(
             line.show(told(scribe, writer, time.monotonic() - began))
     finally:
         line.clear()
+    if scribe.picture.status is None:
+        raise QvlError(ErrorCode.UNREACHABLE, "nothing was recorded: the daemon said nothing in that time")
     line.say(f"recorded {told(scribe, writer, time.monotonic() - began)}: qvlctl tui --replay {writer.path}")
 
 
@@ -121,13 +134,18 @@ def size(count: int) -> str:
 
 @contextmanager
 def until_told() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: both are the way in which a recording ends well."""
+    """An event that Ctrl-C and SIGTERM set: both are the way in which a recording ends well. What was ignored before us
+    stays so, as under nohup."""
     over = threading.Event()
 
     def told(number: int, frame: FrameType | None) -> None:
         over.set()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
     before = [signal.signal(number, told) for number in numbers]
     try:
         yield over
@@ -152,11 +170,11 @@ def show(context: Context, path: Path) -> None:
         return
     begin, end = (datetime.fromisoformat(known[name]).astimezone() for name in ("from", "to"))
     lines = {
-        "file": f"{path}, {size(known['size'])}, by qvl {known['qvl']}",
-        "host": known["host"] or "not known",
+        "file": f"{path}, {size(known['size'])}, by qvl {shown(known['qvl'])}",
+        "host": shown(known["host"]) or "not known",
         "from": f"{begin:%Y-%m-%d %H:%M:%S}",
         "to": f"{end:%Y-%m-%d %H:%M:%S} ({duration((end - begin).total_seconds())})",
-        "workers": ", ".join(known["workers"]) or "none",
+        "workers": shown(", ".join(known["workers"])) or "none",
         "events": f"{known['events']}, among them {count(known['exits'], 'unrequested end')}",
         "logs": "recorded" if known["logs"] else "not recorded",
     }
@@ -167,12 +185,13 @@ def show(context: Context, path: Path) -> None:
         print(f"it has no end: {why}; it can be replayed up to there", file=sys.stderr)
 
 
+def shown(text: str) -> str:
+    """What a file from anywhere says, so that it can't steer the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def facts(recording: Any) -> dict[str, Any]:
     """What `--info --json` says."""
-    import json
-
-    key = recording.key(len(recording.blocks) - 1)
-    status = json.loads(bytes(key.snapshot))["status"] if key is not None else {"workers": []}
     summaries = [block.summary for block in recording.blocks]
     return {
         "file": str(recording.path),
@@ -182,7 +201,7 @@ def facts(recording: Any) -> dict[str, Any]:
         "host": recording.opening.host,
         "from": datetime.fromtimestamp(recording.begin / 1000, UTC).isoformat(timespec="milliseconds"),
         "to": datetime.fromtimestamp(recording.end / 1000, UTC).isoformat(timespec="milliseconds"),
-        "workers": [worker["name"] for worker in status["workers"]],
+        "workers": recording.workers(),
         "events": sum(summary.events for summary in summaries),
         "exits": sum(summary.exits for summary in summaries),
         "logs": recording.opening.logs,

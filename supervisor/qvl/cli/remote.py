@@ -30,6 +30,11 @@ def refusal(verb: str, args: argparse.Namespace) -> tuple[str, str] | None:
     if verb == "plan" and args.file:
         hint = f"copy it there, then: ssh {host} qvlctl plan FILE"
         return f"{args.file} is a file of this host, which the daemon of {host} can't read", hint
+    if verb == "tui" and args.replay:
+        return (
+            f"{args.replay} is a file of this host, so it is shown without --host",
+            f"qvlctl tui --replay {args.replay}",
+        )
     for name in PLACES:
         if getattr(args, name):
             return f"--{name.replace('_', '-')} is a place of this host, so it does not go with --host", on_it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 
 from qvl.cli.context import Context
@@ -27,6 +26,9 @@ def configure(parser: argparse.ArgumentParser, verb: str) -> Callable[[Context, 
     help_text = "seconds between two pictures of figures (default 2)"
     parser.add_argument("--interval", type=interval, metavar="SECONDS", help=help_text)
     parser.add_argument("--theme", choices=THEMES, help="for this run and the next (default: that of the last)")
+    parser.add_argument(
+        "--no-mouse", action="store_true", help="leave the mouse to the terminal, to mark and copy text"
+    )
     parser.add_argument("--web", action="store_true", help="in the browser, served on loopback; needs qvl[web]")
     parser.add_argument("--web-port", type=int, default=0, metavar="N", help="for --web (default: a free port)")
     parser.add_argument("--replay", metavar="FILE", help="show a recording; needs no daemon")
@@ -43,11 +45,6 @@ def interval(text: str) -> float:
 
 
 def tui(context: Context, args: argparse.Namespace) -> int:
-    if not args.web and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from qvl.model.error import ErrorCode, QvlError
-
-        hint = "over ssh: ssh -t HOST qvlctl tui, or from here: qvlctl --host HOST tui"
-        raise QvlError(ErrorCode.BAD_REQUEST, "the terminal interface needs a terminal", hint)
     if args.no_color:
         os.environ["NO_COLOR"] = "1"  # which Textual reads when it is imported
     from qvl_tui.__main__ import main
@@ -66,5 +63,6 @@ def words(context: Context, args: argparse.Namespace) -> list[str]:
     found += ["--readonly"] if args.readonly else []
     found += [f"--interval={args.interval}"] if args.interval is not None else []
     found += [f"--theme={args.theme}"] if args.theme else []
+    found += ["--no-mouse"] if args.no_mouse else []
     found += ["--web", f"--web-port={args.web_port}"] if args.web else []
     return found

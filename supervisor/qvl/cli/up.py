@@ -57,7 +57,7 @@ def up(context: Context, args: argparse.Namespace) -> int:
 
 def present(context: Context, daemon: Foreground, serve_for: float | None) -> int:
     """The interface on a terminal, else the status and then patience."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         from qvl_tui.main import run
 
         return run(daemon.paths.socket, owned=True)

@@ -97,6 +97,15 @@ class Recording:
         """What is needed to begin at a block; None where it was cut off before that."""
         return next((record for record in self.records(index, logs=False) if isinstance(record, Key)), None)
 
+    def workers(self) -> list[str]:
+        """Who there was in the end, by name."""
+        key = self.key(len(self.blocks) - 1)
+        try:
+            snapshot = None if key is None else msgspec.json.decode(key.snapshot, type=_Snapshot)
+        except _NO_RECORD:
+            snapshot = None
+        return [] if snapshot is None else [worker.name for worker in snapshot.status.workers]
+
     def having(self, content: Content, before: int) -> Iterator[int]:
         """The blocks with such content, from `before` (included) back."""
         return (index for index in range(before, -1, -1) if content in self.blocks[index].summary.content)
@@ -135,8 +144,7 @@ class Recording:
             found.end = max(found.end, record.at)
             match record:
                 case Told():
-                    event = msgspec.json.decode(record.frame)
-                    if isinstance(event, dict) and event.get("type") == "event":
+                    if (event := _event(record.frame)) is not None:
                         found.mark(record.at, mark_of(event))
                 case Away():
                     found.mark(record.at, Mark.AWAY)
@@ -155,7 +163,7 @@ class Recording:
             raise QvlError(
                 ErrorCode.UNSUPPORTED,
                 f"{self.path} was made by a newer qvl: it has version {version.version}, this one reads {VERSION}",
-                f"replay it with qvl {version.qvl} or newer",
+                f"replay it with qvl {version.qvl if version.qvl.isprintable() else '?'} or newer",
             )
         opening = self._decode(line)
         if not isinstance(opening, Opening):
@@ -211,9 +219,32 @@ class Recording:
             yield piece
 
 
+class _Worker(msgspec.Struct):
+    name: str
+
+
+class _Status(msgspec.Struct):
+    workers: list[_Worker]
+
+
+class _Snapshot(msgspec.Struct):
+    """Of a Snapshot frame what is asked here."""
+
+    status: _Status
+
+
 class _Version(msgspec.Struct, tag="recording"):
     version: int
     qvl: str = ""
+
+
+def _event(frame: msgspec.Raw) -> dict[str, object] | None:
+    """None where the frame is another; what is within a line was not looked at yet, and may be no JSON."""
+    try:
+        told = msgspec.json.decode(frame)
+    except _NO_RECORD:
+        return None
+    return told if isinstance(told, dict) and told.get("type") == "event" else None
 
 
 def _no_recording(path: Path, what: str) -> QvlError:

@@ -1,6 +1,7 @@
-"""Searches a recorded log as the daemon searches a real one, a block at a time. It runs in the process of whoever looks
-at the recording: a pattern that never ends costs nobody else."""
+"""Searches a recorded log as the daemon searches a real one, a block at a time. A pattern may never end: what that may
+cost is for the caller to limit."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -21,7 +22,9 @@ def search(read: Read, begin: int, end: int, wanted: LogSearch) -> Iterator[LogF
     found = 0
     for base, data in _backwards(read, begin, at) if back else _forwards(read, at, end):
         matches = scanner.matches((base, data))
-        for match in islice(reversed(list(matches)) if back else matches, wanted.count - found):
+        # Backwards, those that would be too many go as they come.
+        nearest = reversed(deque(matches, wanted.count - found)) if back else matches
+        for match in islice(nearest, wanted.count - found):
             yield match
             found += 1
             at = match.offset if back else match.offset + match.size

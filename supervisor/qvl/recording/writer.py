@@ -99,7 +99,7 @@ class Writer:
             raise QvlError(
                 ErrorCode.REFUSED,
                 f"{self.path} can't be written any further: {error.strerror}",
-                f"what is there can be replayed: qvlctl tui --replay {self.path}",
+                f"what is there can be replayed: qvlctl tui --replay {self.path}" if self.size else "record elsewhere",
             ) from error
 
 

@@ -216,6 +216,18 @@ def test_logs_that_were_not_recorded_are_told_so(silent: Path) -> None:
     scenario()
 
 
+def test_documents_that_were_not_recorded_are_told_so_and_blamed_on_no_daemon(silent: Path) -> None:
+    @screen_test
+    async def scenario() -> None:
+        async with replay(silent, (120, 40), keys=["6"]) as s:
+            await s.shows("the file was not recorded")
+            await s.press("2")
+            await s.shows("more of qwen3-vl-0 was not recorded")
+            assert "daemon restart" not in s.text
+
+    scenario()
+
+
 def test_a_recording_that_was_cut_off_is_shown_up_to_there(tmp_path: Path) -> None:
     path = record(tmp_path / "r", night(400), whole=False)
 

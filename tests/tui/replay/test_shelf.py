@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qvl.recording.records import Log
 from qvl_tui.replay.shelf import Shelf
 from qvl_tui.replay.tape import Tape
 
@@ -33,6 +34,23 @@ def test_how_far_it_reaches_as_of_a_moment(tmp_path: Path) -> None:
     assert found.extent("qwen3-vl-1", START + 1_300_000) == (0, offset(1199) + 20)
     assert found.extent("qwen3-vl-1", START) == (0, 0)
     assert found.extent("nobody", START + 1_300_000) == (0, 0)
+
+
+def test_who_wrote_nothing_is_looked_for_once(tmp_path: Path) -> None:
+    class Counted(Tape):
+        read = 0
+
+        def logs(self, index: int) -> list[Log]:
+            self.read += 1
+            return super().logs(index)
+
+    tape = Counted(record(tmp_path / "r", night(), logs=LOGS))
+    found = Shelf(tape)
+    assert found.extent("nobody", START + 1_300_000) == (0, 0)
+    read = tape.read
+    assert read > 8, "more blocks than are held"
+    assert found.extent("nobody", START + 1_300_000) == (0, 0)
+    assert tape.read == read
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

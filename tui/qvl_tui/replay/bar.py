@@ -10,12 +10,13 @@ from qvl_tui.paint import Line, Span, Tone, clip, length
 from qvl_tui.replay.player import Player
 from qvl_tui.replay.tape import Moment
 
+_EXIT = int(Mark.EXIT)
 _SIGNS = (
-    (Mark.EXIT, ("✕", Tone.BAD)),
-    (Mark.AWAY, ("╳", Tone.WARN)),
-    (Mark.ERROR, ("▲", Tone.BAD)),
-    (Mark.WARNING, ("▲", Tone.WARN)),
-    (Mark.EVENT, ("┴", Tone.MUTED)),
+    (_EXIT, ("✕", Tone.BAD)),
+    (int(Mark.AWAY), ("╳", Tone.WARN)),
+    (int(Mark.ERROR), ("▲", Tone.BAD)),
+    (int(Mark.WARNING), ("▲", Tone.WARN)),
+    (int(Mark.EVENT), ("┴", Tone.MUTED)),
 )
 """The gravest thing that happened in a cell is the one that shows."""
 _NARROWEST = 10
@@ -48,13 +49,14 @@ def track(player: Player, place: float, moments: Sequence[Moment], width: int) -
     def cell(at: float) -> int:
         return min(width - 1, max(0, int((at - player.begin) / span * width)))
 
-    marks: dict[int, Mark] = {}
+    marks: dict[int, int] = {}
     for moment in moments:
-        marks[cell(moment.at)] = marks.get(cell(moment.at), Mark.NOTHING) | moment.mark
+        x = cell(moment.at)
+        marks[x] = marks.get(x, 0) | moment.mark
     here = cell(place)
     spans: list[Span] = []
     for x in range(width):
-        sign = next((sign for mark, sign in _SIGNS if mark & marks.get(x, Mark.NOTHING)), None)
+        sign = next((sign for mark, sign in _SIGNS if mark & marks.get(x, 0)), None)
         if x == here:
             spans.append(("●", Tone.ACCENT))
         elif sign is not None:
@@ -70,7 +72,7 @@ def _end(player: Player, place: float, moments: Sequence[Moment], *, cut: bool) 
     line += ((_when(player.end, player, seconds=short), Tone.MUTED),)
     if cut:
         line += ((" cut off", Tone.WARN),)
-    exits = sum(bool(each.mark & Mark.EXIT) for each in moments if each.at > place)
+    exits = sum(bool(each.mark & _EXIT) for each in moments if each.at > place)
     if exits:
         line += ((f" · {count(exits, 'exit')} ahead", Tone.MUTED),)
     return (*line, (" ", Tone.TEXT))

@@ -77,7 +77,8 @@ class Deck:
 
     def jump(self, by: int, marks: Mark) -> bool:
         """To the next moment with one of `marks`, or the one before; False where there is none."""
-        moments = [each.at for each in self.tape.moments if each.mark & marks]
+        wanted = int(marks)
+        moments = [each.at for each in self.tape.moments if each.mark & wanted]
         player = self.player.jumped(moments, by, self._now())
         found = player is not self.player
         self._set(player, jump=found)

@@ -2,8 +2,8 @@
 be so, and nothing can be changed."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 import msgspec
@@ -17,11 +17,11 @@ from qvl.model.log import LogExtent, LogFound, LogSearch
 from qvl.model.plan import Plan
 from qvl.recording.block import Content
 from qvl.recording.records import Log
-from qvl.recording.search import search as find
 
 from qvl_tui.link import Chunk
 from qvl_tui.replay.deck import Deck
 from qvl_tui.replay.past import STEP_S, history
+from qvl_tui.replay.searching import Order, answers
 from qvl_tui.replay.shelf import Shelf
 from qvl_tui.replay.tape import decoded
 from qvl_tui.store import REPLAY
@@ -85,21 +85,10 @@ class ReplayLink:
 
     async def log_search(self, worker: str, search: LogSearch) -> AsyncGenerator[LogFound, None]:
         extent, at = await self.log_extent(worker), self._deck.at
-
-        def read(since: int, limit: int) -> tuple[int, bytes]:
-            return self._shelf.page(worker, since, limit, at)
-
-        try:
-            found = find(read, extent.begin, extent.end, search)
-            while True:
-                async with self._reading:
-                    told = await asyncio.to_thread(next, found, None)
-                if told is None:
-                    return
-                yield told
-        except re.error as error:
-            message = f'"{search.pattern}" is no regular expression: {error}'
-            raise QvlError(ErrorCode.BAD_REQUEST, message, "a backslash before a sign takes it as it is") from error
+        order = Order(str(self._tape.path), worker, at, extent.begin, extent.end, search)
+        async with aclosing(answers(order)) as told:
+            async for found in told:
+                yield found
 
     def _last(self, worker: str, lines: int, at: int) -> list[Log]:
         """The pieces that hold the last `lines` lines as of `at`."""
@@ -159,7 +148,7 @@ class ReplayLink:
         raise _refused(f"the change of {pool} can't be taken back")
 
     async def _document(self, target: str, kind: type[T], what: str) -> T:
-        """The answer to a GET as of the moment that shows. Raises QvlError NOT_FOUND where it was not recorded."""
+        """The answer to a GET as of the moment that shows. Raises QvlError UNSUPPORTED where it was not recorded."""
         raw = await asyncio.to_thread(self._tape.document, target, self._deck.at)
         found = None if raw is None else decoded(msgspec.json.Decoder(kind), raw)
         if found is None:
@@ -172,4 +161,5 @@ def _refused(what: str) -> QvlError:
 
 
 def _missing(what: str, hint: str | None = None) -> QvlError:
-    return QvlError(ErrorCode.NOT_FOUND, f"{what} was not recorded", hint)
+    """Not NOT_FOUND: that is what a daemon answers that is too old to be asked."""
+    return QvlError(ErrorCode.UNSUPPORTED, f"{what} was not recorded", hint)

@@ -19,6 +19,8 @@ class Shelf:
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
         self._blocks = sorted(tape.recording.having(Content.LOGS, len(tape.recording.blocks) - 1))
+        self._writers: dict[int, frozenset[str]] = {}
+        """block -> who wrote in it, of the blocks that were read"""
         self._held: OrderedDict[tuple[str, int], list[Log]] = OrderedDict()
 
     def extent(self, worker: str, at: int) -> tuple[int, int]:
@@ -66,9 +68,13 @@ class Shelf:
         return low
 
     def _pieces(self, worker: str, index: int, at: int) -> list[Log]:
+        if worker not in self._writers.get(index, (worker,)):
+            return []
         key = worker, index
         if key not in self._held:
-            self._held[key] = self._tape.logged(index, worker)
+            logs = self._tape.logs(index)
+            self._writers[index] = frozenset(piece.worker for piece in logs)
+            self._held[key] = [piece for piece in logs if piece.worker == worker]
             while len(self._held) > _KEPT:
                 self._held.popitem(last=False)
         self._held.move_to_end(key)

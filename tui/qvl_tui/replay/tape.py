@@ -21,6 +21,7 @@ from qvl_tui.store import KEPT_EVENTS, LinkPhase
 WARM = 900_000
 """Milliseconds of the past that are told along with a picture, so that its charts have their last minutes."""
 HISTORY = "/v1/history"
+_MARKS = sum(Mark)
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ class Moment:
 
     at: float
     """Its end, in unix seconds: by then all of it has happened."""
-    mark: Mark
+    mark: int
+    """Bits of `Mark`, as a plain number: there are thousands of these, and a picture of the bar looks at all."""
 
 
 class Tape:
@@ -76,7 +78,7 @@ class Tape:
             for slot, mark in enumerate(block.summary.marks):
                 if mark:
                     at = block.summary.begin + (slot + 1) * SLOT_MS - 1
-                    yield Moment(min(at, self.recording.end) / 1000, Mark(mark & 31))
+                    yield Moment(min(at, self.recording.end) / 1000, mark & _MARKS)
 
     # --- pictures -------------------------------------------------------------------------------------------------
 
@@ -172,10 +174,13 @@ class Tape:
 
     def logged(self, index: int, worker: str) -> list[Log]:
         """What a worker wrote within a block."""
+        return [record for record in self.logs(index) if record.worker == worker]
+
+    def logs(self, index: int) -> list[Log]:
+        """What all of them wrote."""
         if Content.LOGS not in self.recording.blocks[index].summary.content:
             return []
-        records = self.recording.records(index)
-        return [record for record in records if isinstance(record, Log) and record.worker == worker]
+        return [record for record in self.recording.records(index) if isinstance(record, Log)]
 
 
 _HISTORY = msgspec.json.Decoder(History)

@@ -131,8 +131,8 @@ class LogScreen(Taking, Hunting, Frame):
 
     def picture(self) -> None:
         """Show the logs as they are now, and fetch what the view lacks."""
-        if not self.is_attached:
-            return
+        if not self.is_attached or not self.query("#banner"):
+            return  # a screen that is being removed loses what is in it first
         self.view.paint()
         self.canvas("banner").show((self.banner(self.size.width),))
         for feed in self.desk.lacking():

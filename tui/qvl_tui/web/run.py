@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from qvl.client.ssh.aio import TunnelWay
 from qvl.client.ssh.tunnel import Tunnel
 from qvl.model.error import ErrorCode, QvlError
+from qvl.recording.reader import Recording
 
 from qvl_tui.link import delays
 from qvl_tui.remote import tunnels
@@ -27,14 +28,15 @@ def serve(options: argparse.Namespace) -> int:
         message = f"the interface in the browser needs {error.name}, which is not installed"
         raise QvlError(ErrorCode.UNSUPPORTED, message, "pip install 'qvl[web]'") from error
 
+    if options.replay is not None:
+        Recording(options.replay).close()  # what can't be shown is told here, and not on each page
     with ExitStack() as stack:
         listener = stack.enter_context(listen(options.web_port))
         made = stack.enter_context(tunnels(options.host, options.socket[0] if options.socket else None))
         # The connections are ours: a page that is opened must not have to log in.
         places = [(tunnel.place(), tunnel.host) for tunnel in made] or [(path, "") for path in options.socket]
-        server = Server(
-            child_command(options, places), title=" ".join(options.host) or f"qvl on {socket.gethostname()}"
-        )
+        shown = options.replay.name if options.replay is not None else " ".join(options.host)
+        server = Server(child_command(options, places), title=shown or f"qvl on {socket.gethostname()}")
         asyncio.run(serve_until_told(server, listener, [keep(tunnel) for tunnel in made]))
     return 0
 
@@ -75,6 +77,7 @@ def child_command(options: argparse.Namespace, places: Sequence[tuple[str, str]]
     words = [sys.executable, "-P", "-m", "qvl_tui", f"--with-parent={os.getpid()}"]
     for path, name in places:
         words += [f"--socket={path}", f"--name={name}"]
+    words += [f"--replay={options.replay.absolute()}"] if options.replay is not None else []
     words += ["--readonly"] if options.readonly else []
     words += [f"--interval={options.interval}"] if options.interval is not None else []
     words += [f"--theme={options.theme}"] if options.theme else []

@@ -4,6 +4,7 @@ It ends by a signal, and its processes with it: they are told, and where it was 
 """
 
 import asyncio
+import json
 import shlex
 import signal
 import socket
@@ -23,6 +24,8 @@ from qvl_tui.web.guard import HEADERS, Guard
 HERE = Path(__file__).parent
 FILES = Path(textual_serve.__file__).parent / "static"
 FONT_SIZE = 14
+MOST = 1000
+"""Cells that a terminal has in a direction."""
 SESSIONS = 8
 """Pages at a time: each is a process of some 45 MiB."""
 ENDING_SECONDS = 5.0
@@ -91,14 +94,14 @@ class Server:
         if len(self._open) >= SESSIONS:
             raise web.HTTPServiceUnavailable(reason=f"{SESSIONS} pages are open already")
         websocket = web.WebSocketResponse(heartbeat=BEAT_SECONDS)
-        await websocket.prepare(request)
         self._open.add(websocket)
         service = Session(self._command, websocket)
         try:
+            await websocket.prepare(request)
             await service.start(_number(request, "width", 80), _number(request, "height", 24))
             async for message in websocket:
                 if message.type is WSMsgType.TEXT:
-                    await service.heard(message.json())
+                    await service.heard(message.data)
         finally:
             self._open.discard(websocket)
             await service.end()
@@ -121,12 +124,16 @@ class Session(AppService):
         )
         self._websocket = websocket
 
-    async def heard(self, envelope: object) -> None:
+    async def heard(self, message: str) -> None:
         """What the page says: keys, and what becomes of its window. What it should not say is passed over."""
+        try:
+            envelope: object = json.loads(message)
+        except (ValueError, RecursionError):
+            return
         match envelope:
             case ["stdin", str(data)]:
-                await self.send_bytes(data.encode())
-            case ["resize", {"width": int(width), "height": int(height)}]:
+                await self.send_bytes(data.encode(errors="replace"))
+            case ["resize", {"width": int(width), "height": int(height)}] if 0 < width <= MOST and 0 < height <= MOST:
                 await self.set_terminal_size(width, height)
             case ["ping", data]:
                 await self._websocket.send_json(["pong", data])
@@ -153,7 +160,7 @@ class Session(AppService):
         await self._websocket.close()
 
 
-def _number(request: web.Request, name: str, usual: int, most: int = 1000) -> int:
+def _number(request: web.Request, name: str, usual: int, most: int = MOST) -> int:
     value = request.query.get(name, "")
     return min(int(value), most) if value.isdecimal() and len(value) < 5 and int(value) else usual
 
@@ -161,9 +168,11 @@ def _number(request: web.Request, name: str, usual: int, most: int = 1000) -> in
 async def serve_until_told(
     server: Server, listener: socket.socket, beside: Iterable[Coroutine[None, None, None]]
 ) -> None:
-    """Until SIGINT, SIGTERM or SIGHUP. `beside`: what goes on as long."""
+    """Until SIGINT, SIGTERM or SIGHUP, unless those were ignored before. `beside`: what goes on as long."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # as under nohup
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     tasks = [asyncio.create_task(one) for one in beside]
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=2 * ENDING_SECONDS)

@@ -125,4 +125,6 @@ def link_state(session: Session, mono: float) -> Line:
         case LinkPhase.CONNECTING:
             return (("◌ connecting", Tone.MUTED),)
         case LinkPhase.DOWN:
-            return (("✕ no daemon" if age is None else f"✕ {duration(age)} old", Tone.BAD),)
+            # Of a host that was never reached nobody knows whether a daemon runs there.
+            never = "away" if session.link.name else "no daemon"
+            return ((f"✕ {never}" if age is None else f"✕ {duration(age)} old", Tone.BAD),)

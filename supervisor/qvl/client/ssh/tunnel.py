@@ -144,7 +144,12 @@ class Tunnel:
         patience = None if prompts and limited else command.CONNECT_SECONDS
         if self._closed:
             raise probe.unreachable(f"the connection to {self.host} was given up")
-        before = self._connection
+        if self._connection is not None:
+            self._connection.hand_over()
+        if master is None:
+            # An ssh that was killed leaves its control socket, and the next one would do without.
+            with suppress(FileNotFoundError):
+                os.unlink(control)
         self._connection = connection = Connection(
             command.connect(self.host, control, master=master is None, prompts=prompts, patience=patience),
             probe.script(self._wanted),
@@ -152,8 +157,6 @@ class Tunnel:
             prompts=prompts,
             echo=prompts and os.isatty(2),
         )
-        if before is not None:
-            before.hand_over()
         if self._closed:
             connection.close()
         try:
