@@ -103,3 +103,31 @@ async def test_a_worker_that_goes_while_its_screen_shows_stays_in_focus_until_on
         await t.press("escape")
         assert t.app.context.worker == "w-0"
         assert "› w-0" in t.text
+
+
+@screen_test
+async def test_words_in_brackets_are_no_markup_and_nothing_in_them_steers_the_terminal() -> None:
+    async with terminal(FakeLink(snapshot(worker()))) as t:
+        t.app.notify("no [/such] [red]thing[/]\x1b[2J")
+        await t.until(lambda: "thing" in t.text, "the message")
+        assert "no [/such] [red]thing[/][2J" in t.text
+
+
+@screen_test
+async def test_help_is_scrolled_as_everything_else_is() -> None:
+    async with terminal(FakeLink(snapshot(worker()))) as t:
+        await t.press("question_mark")
+        top = t.lines[1]
+        await t.press("j")
+        assert t.lines[1] != top
+        second = t.lines[1]
+        await t.press("pagedown", "pageup")
+        assert t.lines[1] == second
+        await t.press("k")
+        assert t.lines[1] == top
+        await t.press("G")
+        end = t.text
+        await t.press("j", "pagedown")
+        assert t.text == end
+        await t.press("g")
+        assert t.lines[1] == top

@@ -65,7 +65,7 @@ class WorkerScreen(Frame):
 
     def refocus(self) -> None:
         for name in _COLUMNS:
-            self.canvas(name).scroll_to(y=0, animate=False, force=True)
+            self.canvas(name).edge(-1)
         super().refocus()
 
     def _ask(self, worker: WorkerStatus) -> None:
@@ -194,15 +194,13 @@ class WorkerScreen(Frame):
         self.app.notify(f"copied {what}", timeout=2)
 
     def action_scroll(self, lines: int) -> None:
-        canvas = self._scrolled()
-        canvas.scroll_to(y=canvas.scroll_offset.y + lines, animate=False, force=True)
+        self._scrolled().line(lines)
 
     def action_page(self, pages: int) -> None:
         self._scrolled().page(pages)
 
     def action_edge(self, side: int) -> None:
-        canvas = self._scrolled()
-        canvas.scroll_to(y=0 if side < 0 else canvas.max_scroll_y, animate=False, force=True)
+        self._scrolled().edge(side)
 
     def _place(self, id: str) -> tuple[Canvas, int]:
         name = next(name for name, column_ in self.columns.items() if id in column_.places)
