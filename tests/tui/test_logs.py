@@ -148,9 +148,9 @@ async def test_a_long_log_is_read_where_one_looks_and_nowhere_else() -> None:
         assert sum(limit for _, _, limit in link.pages) < 2_000_000
         await t.press("g")
         assert log(t)[0].endswith("line 0")
-        assert "held at 0 %" in t.lines[1]
+        assert "held at 0%" in t.lines[1]
         await t.press("percent_sign", "5", "0", "%", "enter")
-        assert "held at 50 %" in t.lines[1] or "held at 49 %" in t.lines[1]
+        assert "held at 50%" in t.lines[1] or "held at 49%" in t.lines[1]
         middle = int(log(t)[5].split()[-1])
         assert 90_000 < middle < 110_000
         for _ in range(5):

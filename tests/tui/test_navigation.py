@@ -4,6 +4,8 @@ import pytest
 from qvl.model.event import Change
 from qvl_tui.keys import SCREENS, Where
 from qvl_tui.screens.frame import Frame
+from qvl_tui.screens.logs import LogScreen
+from qvl_tui.store import Topic
 
 from tests.tui.fleet import NOW, FakeLink, snapshot, troubled, worker
 from tests.tui.support import Terminal, screen_test, terminal
@@ -131,3 +133,20 @@ async def test_help_is_scrolled_as_everything_else_is() -> None:
         assert t.text == end
         await t.press("g")
         assert t.lines[1] == top
+
+
+@pytest.mark.parametrize("digit", "23456")
+def test_an_answer_that_comes_while_a_screen_is_left_is_dropped(digit: str) -> None:
+    @screen_test
+    async def scenario() -> None:
+        async with terminal(FakeLink(snapshot(worker()))) as t:
+            await t.press(digit)
+            left = t.app.screen
+            assert isinstance(left, Frame)
+            t.app.action_show("fleet")
+            await t.until(lambda: not left.query("#header"), "its widgets to go")
+            left.show(set(Topic))
+            if isinstance(left, LogScreen):
+                left.picture()
+
+    scenario()

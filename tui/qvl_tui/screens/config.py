@@ -69,8 +69,8 @@ class ConfigScreen(Frame):
     def files(self) -> tuple[ConfigFile, ...]:
         return self.view.files if self.view is not None else ()
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         width = self.size.width
         if not width:
             return

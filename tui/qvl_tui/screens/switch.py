@@ -62,8 +62,8 @@ class SwitchScreen(Frame):
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         width, height = self.size
         if not width:
             return

@@ -83,14 +83,13 @@ class WorkerScreen(Frame):
         self._figures()
 
     def _figures(self) -> None:
-        if self.is_mounted and self.is_attached:
-            self.show({Topic.FIGURES})
+        self.show({Topic.FIGURES})
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
-    def show(self, topics: set[Topic]) -> None:
+    def draw(self, topics: set[Topic]) -> None:
         self._turn()
-        super().show(topics)
+        super().draw(topics)
         width, height = self.size
         if not width:
             return
