@@ -122,6 +122,13 @@ async def test_a_search_goes_from_hit_to_hit_until_it_is_dropped() -> None:
 
 
 @screen_test
+async def test_a_search_for_a_table_that_is_not_there_says_so_as_it_was_typed() -> None:
+    async with terminal(of_config(view()), ROOMY) as t:
+        await t.press("6", "slash", *"[/x]", "enter")
+        assert "“[/x]” is not in this file" in plain(t)
+
+
+@screen_test
 async def test_nothing_wrong_is_told_where_there_is_nothing_to_jump_to() -> None:
     async with terminal(of_config(view()), ROOMY) as t:
         await t.press("6", "n")
@@ -265,6 +272,21 @@ async def test_a_daemon_that_is_gone_leaves_the_text() -> None:
         assert "[engines.sglang]" in t.text
         await t.press("A")
         assert "there is no connection to the daemon" in plain(t)
+
+
+@screen_test
+async def test_what_could_not_be_read_is_read_once_there_is_a_connection_again() -> None:
+    away = of_config(view())
+    told = away.frames._queue[0]  # type: ignore[attr-defined]
+    async with terminal(away, ROOMY) as t:
+        t.link.up = False  # the stream is open as yet
+        await t.press("6")
+        assert "✕ no daemon answers" in t.text
+        t.clock.now += 5.0
+        t.link.drop()
+        t.link.up = True
+        t.link.tell(told)
+        await t.until(lambda: "[engines.sglang]" in t.text, "the text")
 
 
 @screen_test

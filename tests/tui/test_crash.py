@@ -42,6 +42,9 @@ def test_a_crash_leaves_a_report_without_values(tmp_path: Path, capsys: pytest.C
     told = capsys.readouterr().err
     assert str(report) in told
     assert "workers are not touched" in told
+    assert report.stat().st_mode & 0o077 == 0
+    crash.tell(ZeroDivisionError("of 14"), report, owned=True)
+    assert "ends with its workers" in capsys.readouterr().err
 
 
 def test_reports_do_not_pile_up_and_a_full_disk_is_no_second_crash(tmp_path: Path) -> None:

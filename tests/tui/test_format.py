@@ -101,7 +101,9 @@ lines = st.lists(st.tuples(texts, st.sampled_from(Tone)), max_size=5).map(tuple)
 def test_lines_are_cut_and_padded_to_the_cell(line: Line, width: int) -> None:
     assert length(clip(line, width)) <= width
     assert length(pad(line, width)) == width
+    spread_out = "".join(text for text, _ in spread(line, ((">", Tone.TEXT),), width))
     assert length(spread(line, ((">", Tone.TEXT),), width)) == width
+    assert width < 2 or spread_out.endswith(" >")
 
 
 @given(texts, st.integers(1, 30))

@@ -12,7 +12,7 @@ from qvl_tui.prefs import Preferences
 from qvl_tui.widgets.log_view import LogView
 from textual.widgets import Input
 
-from tests.tui.fleet import snapshot, troubled, worker
+from tests.tui.fleet import FakeLink, snapshot, troubled, worker
 from tests.tui.logs.link import LogLink
 from tests.tui.support import Terminal, screen_test, terminal
 
@@ -148,9 +148,9 @@ async def test_a_long_log_is_read_where_one_looks_and_nowhere_else() -> None:
         assert sum(limit for _, _, limit in link.pages) < 2_000_000
         await t.press("g")
         assert log(t)[0].endswith("line 0")
-        assert "held at 0 %" in t.lines[1]
+        assert "held at 0%" in t.lines[1]
         await t.press("percent_sign", "5", "0", "%", "enter")
-        assert "held at 50 %" in t.lines[1] or "held at 49 %" in t.lines[1]
+        assert "held at 50%" in t.lines[1] or "held at 49%" in t.lines[1]
         middle = int(log(t)[5].split()[-1])
         assert 90_000 < middle < 110_000
         for _ in range(5):
@@ -514,6 +514,11 @@ def test_saving(tmp_path: Path) -> None:
             await save()
             assert "there is no directory" in t.text
             await t.press("escape")
+            for name, why in (("~nobody-of-this-name/x", "home"), (f"{tmp_path}/{'x' * 300}", "too long")):
+                target = Path(name)
+                await save()
+                assert why in t.text
+                await t.press("escape")
 
     screen_test(scenario)()
 
@@ -608,3 +613,12 @@ def test_sizes_and_resizes(size: tuple[int, int]) -> None:
             assert "line 300" in log(t)[-1]
 
     screen_test(scenario)()
+
+
+@screen_test
+async def test_without_any_worker_no_key_does_harm() -> None:
+    async with terminal(FakeLink(snapshot())) as t:
+        await t.press("3", "percent_sign", "5", "0", "%", "enter", "left_curly_bracket", "right_curly_bracket", "g")
+        await t.press("e", "n", "a", "o", "x", "X", "t", "z", "w", "T", "y", "Y", "m", "s", "j", "pageup", "f", "l")
+        await t.press("slash", "x", "enter")
+        assert "no worker whose log could be shown" in t.text

@@ -4,6 +4,8 @@ import pytest
 from qvl.model.event import Change
 from qvl_tui.keys import SCREENS, Where
 from qvl_tui.screens.frame import Frame
+from qvl_tui.screens.logs import LogScreen
+from qvl_tui.store import Topic
 
 from tests.tui.fleet import NOW, FakeLink, snapshot, troubled, worker
 from tests.tui.support import Terminal, screen_test, terminal
@@ -103,3 +105,48 @@ async def test_a_worker_that_goes_while_its_screen_shows_stays_in_focus_until_on
         await t.press("escape")
         assert t.app.context.worker == "w-0"
         assert "› w-0" in t.text
+
+
+@screen_test
+async def test_words_in_brackets_are_no_markup_and_nothing_in_them_steers_the_terminal() -> None:
+    async with terminal(FakeLink(snapshot(worker()))) as t:
+        t.app.notify("no [/such] [red]thing[/]\x1b[2J")
+        await t.until(lambda: "thing" in t.text, "the message")
+        assert "no [/such] [red]thing[/][2J" in t.text
+
+
+@screen_test
+async def test_help_is_scrolled_as_everything_else_is() -> None:
+    async with terminal(FakeLink(snapshot(worker()))) as t:
+        await t.press("question_mark")
+        top = t.lines[1]
+        await t.press("j")
+        assert t.lines[1] != top
+        second = t.lines[1]
+        await t.press("pagedown", "pageup")
+        assert t.lines[1] == second
+        await t.press("k")
+        assert t.lines[1] == top
+        await t.press("G")
+        end = t.text
+        await t.press("j", "pagedown")
+        assert t.text == end
+        await t.press("g")
+        assert t.lines[1] == top
+
+
+@pytest.mark.parametrize("digit", "23456")
+def test_an_answer_that_comes_while_a_screen_is_left_is_dropped(digit: str) -> None:
+    @screen_test
+    async def scenario() -> None:
+        async with terminal(FakeLink(snapshot(worker()))) as t:
+            await t.press(digit)
+            left = t.app.screen
+            assert isinstance(left, Frame)
+            t.app.action_show("fleet")
+            await t.until(lambda: not left.query("#header"), "its widgets to go")
+            left.show(set(Topic))
+            if isinstance(left, LogScreen):
+                left.picture()
+
+    scenario()

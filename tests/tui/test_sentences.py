@@ -96,6 +96,10 @@ def test_why_is_one_line_with_what_comes_next(known: WorkerStatus, text: str) ->
             fleet(worker("w-0"), error="qvl.toml:3: one\nqvl.toml:4: two"),
             "▲ config refused: qvl.toml:3: one (+1 more) | the last good one runs; 6 shows it",
         ),
+        (
+            fleet(worker("w-0"), error="/etc/qvl/conf.d/a.toml:3: one"),
+            "▲ config refused: conf.d/a.toml:3: one | the last good one runs; 6 shows it",
+        ),
         (fleet(worker("w-0"), pending=True), "▲ an edit of the config waits | 6 shows it"),
     ],
 )

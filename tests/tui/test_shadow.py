@@ -170,3 +170,11 @@ def test_a_terminal_of_few_colours_gets_those() -> None:
     line = Strip([Segment("x".ljust(WIDTH), Style(color="#ff0000"))])
     assert console("256")._color_system is ColorSystem.EIGHT_BIT
     assert Screen(colors="256").show(whole([line] * HEIGHT)).startswith("\x1b[1H\x1b[38;5;196mx")
+
+
+def test_nothing_steers_the_terminal_whoever_drew_it() -> None:
+    screen = Screen()
+    text = screen.show(whole([Strip([Segment("a\x1b[2Jb\x9bc", Style())]).adjust_cell_length(WIDTH)] * HEIGHT))
+    assert "\x1b[2J" not in text
+    assert "\x9b" not in text
+    assert screen.screen.display[0].startswith("a[2Jbc")

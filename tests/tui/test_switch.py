@@ -40,6 +40,7 @@ async def test_the_plan_of_the_profile_under_the_cursor_is_seen_before_it_can_be
         await t.press("5", "enter")
         assert t.link.switches == []
         assert t.link.planned == ["standard"]
+        assert "it runs already" in plain(t)
         await t.press("j")
         assert "unset → EAGLE3" in t.row("args.speculative-algorithm")
         assert "31 s" in t.row(" qwen3-vl-0  restart")
@@ -131,6 +132,20 @@ async def test_without_an_answer_the_screen_says_why_and_asks_again_on_demand() 
         away.up = True
         await t.press("R")
         assert "› standard" in t.text
+
+
+@screen_test
+async def test_what_was_not_answered_is_asked_again_with_the_next_connection() -> None:
+    away = link()
+    async with terminal(away) as t:
+        away.up = False  # the stream is open as yet
+        await t.press("5")
+        assert "✕ no daemon answers" in t.text
+        t.clock.now += 5.0
+        away.drop()
+        away.up = True
+        away.tell(pools())
+        await t.until(lambda: "› standard" in t.text, "the profiles")
 
 
 @screen_test

@@ -22,6 +22,7 @@ from qvl_tui.ending import Ending, terminal_is_gone
 from qvl_tui.keymap import Keymap
 from qvl_tui.keys import SCREENS, Where, bindings
 from qvl_tui.link import Link
+from qvl_tui.paint import UNSAFE
 from qvl_tui.prefs import Preferences, save
 from qvl_tui.screens.dialog import Dialog
 from qvl_tui.screens.fleet import FleetScreen
@@ -45,6 +46,9 @@ _HOMES = {
     Where.CONFIG: "config:ConfigScreen",
 }
 """Screens are imported when they are first opened: the first picture must not wait for them."""
+
+
+_CONTROLS = dict.fromkeys(set(UNSAFE) - {ord("\n")})
 
 
 class QvlApp(App[None]):
@@ -228,6 +232,10 @@ class QvlApp(App[None]):
             self.exit()
 
         self.context.acts.confirm("quit, and end the daemon?", lines, "quit", ended)
+
+    def notify(self, message: str, **how: Any) -> None:
+        """Words of daemons and of users are no markup, whatever brackets stand in them."""
+        super().notify(message.translate(_CONTROLS), **{"markup": False} | how)
 
     def action_help_quit(self) -> None:
         self.notify("q leaves", timeout=2)

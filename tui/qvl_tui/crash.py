@@ -1,5 +1,6 @@
 """A report of a crash of the interface: what failed and where, for whoever mends it. No values of variables go into it,
-since they may quote what nobody else should read."""
+since they may quote what nobody else should read; what the exception itself says does, so that only its user may read
+the file."""
 
 import os
 import platform
@@ -29,6 +30,7 @@ def report(error: BaseException, home: Path, *, size: tuple[int, int], screen: s
     ]
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
         path.write_text("\n".join(told), encoding="utf-8", errors="replace")
         for old in sorted(directory.glob("tui-*.txt"))[:-KEPT]:
             old.unlink(missing_ok=True)
@@ -37,11 +39,13 @@ def report(error: BaseException, home: Path, *, size: tuple[int, int], screen: s
     return path
 
 
-def tell(error: BaseException, path: Path | None) -> None:
-    """What the user reads where the interface was, once the terminal is as it was before."""
+def tell(error: BaseException, path: Path | None, *, owned: bool = False) -> None:
+    """What the user reads where the interface was, once the terminal is as it was before. `owned`: the daemon ends with
+    it."""
     last = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(last[-1].filename).name}:{last[-1].lineno})" if last else ""
     print(f"error: the interface crashed: {type(error).__name__}{where}", file=sys.stderr)
-    print("the daemon and its workers are not touched by it", file=sys.stderr)
+    ends = "the daemon ran in this terminal, and ends with its workers"
+    print(ends if owned else "the daemon and its workers are not touched by it", file=sys.stderr)
     if path is not None:
         print(f"hint: the report is {path}", file=sys.stderr)

@@ -61,7 +61,7 @@ def _liked(options: Options) -> tuple[Path, prefs.Preferences]:
 def _run(app: "QvlApp", options: Options) -> int:
     app.run(mouse=options.mouse)
     if app.crashed is not None:
-        crash.tell(app.crashed, app.report)
+        crash.tell(app.crashed, app.report, owned=app.owned)
         return 1
     return app.return_code or 0
 

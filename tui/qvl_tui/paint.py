@@ -90,7 +90,7 @@ def spread(start: Line, end: Line, width: int) -> Line:
     room = width - length(end) - 1
     if room <= 0:
         return pad(end, width)
-    return (*pad(start, room + 1), *end)
+    return (*pad(clip(start, room), room + 1), *end)
 
 
 def join(parts: Iterable[Line], between: Span) -> Line:

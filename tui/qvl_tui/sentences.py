@@ -122,6 +122,8 @@ def verdict(store: Store, now: datetime | None) -> Verdict:
     config = store.supervisor.config
     if config.error:
         line, *more = config.error.splitlines()
+        # Which directory it is in matters less than what is wrong.
+        line = line.removeprefix(f"{config.path.rpartition('/')[0]}/")
         text = f"config refused: {line}{_more(len(more))}"
         return Verdict("▲", Tone.WARN, text, "the last good one runs; 6 shows it")
     for pool in store.pools:

@@ -18,6 +18,7 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
+from qvl_tui.paint import UNSAFE
 from qvl_tui.pen import PLAIN, Pen, blank, change, pen
 
 _NEAR = 8
@@ -25,6 +26,7 @@ _NEAR = 8
 _LONG = 12
 """Blanks that are cheaper to erase than to write, with the jump behind them."""
 _LOOKS_KEPT = 4096
+_CONTROLS = dict.fromkeys(UNSAFE)
 
 Cell = tuple[str, Pen]
 """A character with what combines with it, and its look; an empty text is the second half of a wide one."""
@@ -82,6 +84,8 @@ class Shadow:
         for text, style, control in strip:
             if control:
                 continue
+            if not text.isprintable():
+                text = text.translate(_CONTROLS)  # the last gate: what an input field shows may have been pasted
             look = self._look(style, system)
             space: Cell = (" ", Pen(back=look.back) if look.quiet else look)
             if text.isascii():

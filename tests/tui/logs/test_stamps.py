@@ -70,6 +70,7 @@ def test_since(seconds: float, text: str) -> None:
         ("2026-11-21 03:12", Goto(stamp=stamp_of("[2026-11-21 03:12:00] x").at)),
         ("2026-11-21T03:12:08", Goto(stamp=stamp_of("[2026-11-21 03:12:08] x").at)),
         ("2026-11-21", Goto(stamp=stamp_of("[2026-11-21 00:00:00] x").at)),
+        ("9" * 400, Goto(byte=10**18)),
         ("2026-13-21", None),
         ("soon", None),
         ("", None),

@@ -329,6 +329,8 @@ class Desk:
 
     async def run(self, by: int) -> bool:
         """To where the run before (or after) the one under the cursor begins; False where there is none."""
+        if not self.feeds:
+            return False
         here = self.place.current
         feed = self.feeds[here.entry.feed] if here is not None else (self.shown or self.feeds)[0]
         await feed.measure()

@@ -10,6 +10,8 @@ _BYTE = re.compile(r"(-?\d+(?:\.\d+)?) ?([kKmMgG]?)(?:i?[bB])?")
 _TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 _DATED = re.compile(r"((?:\d{4}-)?\d\d-\d\d)(?:[ T](\d{1,2}:\d\d)(:\d\d)?)?")
 _POWERS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_FAR = 1e18
+"""More than any log has."""
 _DAY = 86400.0
 
 
@@ -41,5 +43,5 @@ def goto(text: str) -> Goto | None:
         at = stamp_of(f"[{found[1]} {(found[2] or '00:00').zfill(5)}{found[3] or ':00'}]").at
         return None if at is None else Goto(stamp=at)
     if found := _BYTE.fullmatch(text):
-        return Goto(byte=round(float(found[1]) * _POWERS[found[2].lower()]))
+        return Goto(byte=round(min(float(found[1]), _FAR) * _POWERS[found[2].lower()]))
     return None

@@ -73,4 +73,4 @@ def looking(hunt: Hunt, desk: Desk) -> str:
 
 
 def _share(at: int, begin: int, end: int) -> str:
-    return f"{100 * (at - begin) // max(end - begin, 1)} %"
+    return f"{100 * (at - begin) // max(end - begin, 1)}%"

@@ -69,8 +69,8 @@ class ConfigScreen(Frame):
     def files(self) -> tuple[ConfigFile, ...]:
         return self.view.files if self.view is not None else ()
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         width = self.size.width
         if not width:
             return
@@ -118,7 +118,9 @@ class ConfigScreen(Frame):
         told = self.told
         if not self.store.live or told is None:
             return
-        known = (self.context.session.name, told.path, told.revision, told.applied, told.error, told.pending)
+        # With a new connection too: what failed with the old one is not to stay.
+        session, since = self.context.session, self.store.link.since
+        known = (session, since, told.path, told.revision, told.applied, told.error, told.pending)
         if known != self._read_for:
             if isinstance(self._read_for, tuple) and self._read_for[0] != known[0]:
                 self.view, self.file = None, 0
@@ -136,9 +138,6 @@ class ConfigScreen(Frame):
                 self.problem = error.message + (f" → {error.hint}" if error.hint else "")
         self.show({Topic.STATE})
 
-    def refocus(self) -> None:
-        super().refocus()
-
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -151,14 +150,13 @@ class ConfigScreen(Frame):
         self.show({Topic.STATE})
 
     def action_scroll(self, lines: int) -> None:
-        text = self.canvas("text")
-        text.scroll_to(y=text.scroll_offset.y + lines, animate=False, force=True)
+        self.canvas("text").line(lines)
 
     def action_page(self, pages: int) -> None:
         self.canvas("text").page(pages)
 
     def action_edge(self, side: int) -> None:
-        self.canvas("text").scroll_to(y=0 if side < 0 else len(self.page.rows), animate=False, force=True)
+        self.canvas("text").edge(side)
 
     def action_plan(self, pages: int) -> None:
         self.canvas("side").page(pages)
@@ -169,7 +167,7 @@ class ConfigScreen(Frame):
             self._top()
 
     def _top(self) -> None:
-        self.canvas("text").scroll_to(y=0, animate=False, force=True)
+        self.canvas("text").edge(-1)
         self.canvas("text").marked = None
         self.show({Topic.STATE})
 

@@ -73,12 +73,12 @@ class FleetScreen(Frame):
             found += [(session, worker) for worker in workers]
         return found
 
-    def show(self, topics: set[Topic]) -> None:
+    def draw(self, topics: set[Topic]) -> None:
         width, height = self.room
         height -= self.context.replay is not None
         places = self.places()
         chosen = self._settle(places)
-        super().show(topics)
+        super().draw(topics)
         most = arrange(height, len(places), 0).gpus
         cards = {session: gpu_lines(session.store, width, most) for session in self.context.sessions}
         # As many lines for each host's cards as the largest needs, so that nothing jumps from host to host.

@@ -60,8 +60,18 @@ class Frame(Screen[None]):
         """Another worker came into focus while this screen shows."""
         self.show(set(Topic))
 
+    @property
+    def there(self) -> bool:
+        """It is not being left: its widgets go before its workers end, and an answer may come in between."""
+        return self.is_attached and not self._pruning
+
     def show(self, topics: set[Topic]) -> None:
         """Repaint what these topics may have changed; the canvases find out what really did."""
+        if self.there:
+            self.draw(topics)
+
+    def draw(self, topics: set[Topic]) -> None:
+        """What `show` does of a screen that is there."""
         width = self.room.width
         self.update_classes(self.looks())
         self.canvas("header").show((self.header(width),))

@@ -69,8 +69,12 @@ def _signs() -> list[Line]:
 class HelpScreen(Dialog[None]):
     BINDINGS: ClassVar[Bindings] = [
         Binding("escape,question_mark,q,enter,f1", "dismiss(None)", tooltip="close"),
-        Binding("down,j,pagedown,space", "page(1)", show=False),
-        Binding("up,k,pageup", "page(-1)", show=False),
+        Binding("down,j", "line(1)", show=False),
+        Binding("up,k", "line(-1)", show=False),
+        Binding("pagedown,ctrl+d,space", "page(1)", show=False),
+        Binding("pageup,ctrl+u", "page(-1)", show=False),
+        Binding("g,home", "edge(-1)", show=False),
+        Binding("G,end", "edge(1)", show=False),
     ]
 
     def __init__(self, context: Context, where: Where) -> None:
@@ -86,5 +90,11 @@ class HelpScreen(Dialog[None]):
         canvas.styles.width = min(room, 2 * _WIDE) + 1
         canvas.styles.height = min(len(lines), self.app.size.height - 2)
 
+    def action_line(self, lines: int) -> None:
+        self.query_one("#lines", Canvas).line(lines)
+
     def action_page(self, pages: int) -> None:
         self.query_one("#lines", Canvas).page(pages)
+
+    def action_edge(self, side: int) -> None:
+        self.query_one("#lines", Canvas).edge(side)

@@ -125,6 +125,8 @@ class Hunting(Screen[None]):
             self._begin_hunt(value)
 
     async def _go_to(self, place: Goto) -> None:
+        if not self.desk.feeds:
+            return
         here = self.desk.place.current
         feed = self.desk.feeds[here.entry.feed if here is not None else 0]
         await feed.measure()

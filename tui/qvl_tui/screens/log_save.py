@@ -79,14 +79,23 @@ class LogSaveScreen(Dialog[Order | None]):
         text = event.value.strip()
         if not text:
             return
-        path = Path(text).expanduser()
-        if path.is_dir():
-            self._told = f"{path} is a directory"
-        elif not path.absolute().parent.is_dir():
-            self._told = f"there is no directory {path.absolute().parent}"
-        elif path.exists() and self._agreed != text:
-            self._agreed, self._told = text, f"{path.name} is there already; Enter again writes over it"
-        else:
+        try:
+            path = Path(text).expanduser()
+            self._told = self._why_not(path, text)
+        except (OSError, RuntimeError) as error:  # not ours to look into, too long, or of nobody's home
+            why = getattr(error, "strerror", None) or str(error).rstrip(".")
+            self._told = f"{why}: {text}"
+        if not self._told:
             self.dismiss(Order(self._scope, path, over=self._agreed == text))
             return
         self._paint()
+
+    def _why_not(self, path: Path, text: str) -> str:
+        if path.is_dir():
+            return f"{path} is a directory"
+        if not path.absolute().parent.is_dir():
+            return f"there is no directory {path.absolute().parent}"
+        if path.exists() and self._agreed != text:
+            self._agreed = text
+            return f"{path.name} is there already; Enter again writes over it"
+        return ""

@@ -131,8 +131,8 @@ class LogScreen(Taking, Hunting, Frame):
 
     def picture(self) -> None:
         """Show the logs as they are now, and fetch what the view lacks."""
-        if not self.is_attached or not self.query("#banner"):
-            return  # a screen that is being removed loses what is in it first
+        if not self.there:
+            return
         self.view.paint()
         self.canvas("banner").show((self.banner(self.size.width),))
         for feed in self.desk.lacking():
@@ -145,7 +145,7 @@ class LogScreen(Taking, Hunting, Frame):
 
     async def _fill(self, desk: Desk, feed: Feed) -> None:
         await desk.fill(feed)
-        if desk.dirty:
+        if desk.dirty and self.there:
             self.view.paint()
 
     async def _asked(self, asked: Coroutine[None, None, None]) -> None:
@@ -155,8 +155,8 @@ class LogScreen(Taking, Hunting, Frame):
             self.say(error.message)
         self.picture()
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         if self.together:
             known = {worker.name for worker in self.store.rows()}
             if known and known != {feed.worker for feed in self.desk.feeds}:

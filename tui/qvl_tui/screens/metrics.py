@@ -112,8 +112,8 @@ class MetricsScreen(Frame):
         trouble = self.trouble if self.store.live or self.past is not None else "not connected"
         return Look(self.span, whose, self.now, self.past, self.asking, found, self.cursor, trouble, self._tops)
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         canvas = self.canvas("plots")
         width, height = canvas.size
         if not width or not height:

@@ -16,6 +16,7 @@ from qvl_tui.context import Context
 from qvl_tui.keys import Where, bindings
 from qvl_tui.paint import BLANK, Line, Tone, clip
 from qvl_tui.screens.frame import Frame
+from qvl_tui.session import Session
 from qvl_tui.store import Topic
 from qvl_tui.widgets.canvas import Canvas
 from qvl_tui.widgets.plan import consequences, expected, hung, key_lines, plan_lines
@@ -43,7 +44,7 @@ class SwitchScreen(Frame):
         self.problem = ""
         self.watched: SwitchStatus | None = None
         """The change that is, or was, looked at; it stays until the cursor moves."""
-        self._pool = ""
+        self._pool: tuple[Session, str] | None = None
         self._known: object = None
         """What the profiles were asked for."""
         self._planned: object = None
@@ -61,8 +62,8 @@ class SwitchScreen(Frame):
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
-    def show(self, topics: set[Topic]) -> None:
-        super().show(topics)
+    def draw(self, topics: set[Topic]) -> None:
+        super().draw(topics)
         width, height = self.size
         if not width:
             return
@@ -72,8 +73,8 @@ class SwitchScreen(Frame):
         if pool is None:
             self.canvas("pools").show((((" no pool is configured", Tone.MUTED),),))
             return
-        if pool.name != self._pool:
-            self._pool, self.chosen, self.watched = pool.name, pool.profile, None
+        if (here := (self.context.session, pool.name)) != self._pool:
+            self._pool, self.chosen, self.watched = here, pool.profile, None
         self._ask(pool)
         self.canvas("pools").show((pool_line(self.store.pools, pool.name, width), runs_line(pool, width)))
         choices = self.choices(pool)
@@ -112,7 +113,7 @@ class SwitchScreen(Frame):
         told = last_outcome(tuple(self.store.events), pool.name)
         if self.watched is not None and told is not None and told.at >= self.watched.started_at:
             so_far = course(self.store.events, pool.name, self.watched.started_at)
-            more: Line = ((" ↑↓ shows the profiles again", Tone.FAINT),)
+            more: Line = ((" ↑↓ shows the plan again", Tone.FAINT),)
             return (*head, *outcome_lines(told, so_far, width), BLANK, more)
         lines = [*head, *self._plan_lines(pool, choices[place] if choices else None, width)]
         if told is not None:
@@ -153,12 +154,13 @@ class SwitchScreen(Frame):
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def _ask(self, pool: PoolStatus) -> None:
-        """Ask for what is shown where it may have changed: profiles with the configuration, plans with the pool too."""
+        """Ask for what is shown where it may have changed: profiles with the configuration and with a new connection,
+        plans with the pool too."""
         if not self.store.live:
             return
         session = self.context.session
         applied = self.store.supervisor.config.applied if self.store.supervisor else None
-        known = (session.name, applied)
+        known = (session, applied, self.store.link.since)
         if known != self._known:
             if not isinstance(self._known, tuple) or self._known[0] != known[0]:
                 self.profiles = ()  # of another host; those of before an edit stay until the new ones are here
@@ -251,10 +253,11 @@ class SwitchScreen(Frame):
         if pool.switch is not None:
             self.app.notify("a change is under way: c takes it back", timeout=3)
             return
-        plan = self.plan
+        plan, profile = self.plan, self.chosen
         if plan is None or not plan.changes:
+            why = "there is no plan of it yet" if plan is None else "it runs already: nothing would change"
+            self.app.notify(why, timeout=3)
             return
-        profile = self.chosen
         lines = consequences(plan, self.store)
         waits = [warning for warning in plan.warnings if warning.waits]
         lines += [f"{waits[0].worker} would wait: {waits[0].message}."] if waits else []

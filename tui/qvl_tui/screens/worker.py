@@ -65,7 +65,7 @@ class WorkerScreen(Frame):
 
     def refocus(self) -> None:
         for name in _COLUMNS:
-            self.canvas(name).scroll_to(y=0, animate=False, force=True)
+            self.canvas(name).edge(-1)
         super().refocus()
 
     def _ask(self, worker: WorkerStatus) -> None:
@@ -83,14 +83,13 @@ class WorkerScreen(Frame):
         self._figures()
 
     def _figures(self) -> None:
-        if self.is_mounted and self.is_attached:
-            self.show({Topic.FIGURES})
+        self.show({Topic.FIGURES})
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
-    def show(self, topics: set[Topic]) -> None:
+    def draw(self, topics: set[Topic]) -> None:
         self._turn()
-        super().show(topics)
+        super().draw(topics)
         width, height = self.size
         if not width:
             return
@@ -194,15 +193,13 @@ class WorkerScreen(Frame):
         self.app.notify(f"copied {what}", timeout=2)
 
     def action_scroll(self, lines: int) -> None:
-        canvas = self._scrolled()
-        canvas.scroll_to(y=canvas.scroll_offset.y + lines, animate=False, force=True)
+        self._scrolled().line(lines)
 
     def action_page(self, pages: int) -> None:
         self._scrolled().page(pages)
 
     def action_edge(self, side: int) -> None:
-        canvas = self._scrolled()
-        canvas.scroll_to(y=0 if side < 0 else canvas.max_scroll_y, animate=False, force=True)
+        self._scrolled().edge(side)
 
     def _place(self, id: str) -> tuple[Canvas, int]:
         name = next(name for name, column_ in self.columns.items() if id in column_.places)

@@ -82,6 +82,13 @@ class Canvas(ScrollView, can_focus=False):
         if not top <= row < top + height:
             self._go(row if row < top else row - height + 1)
 
+    def line(self, lines: int) -> None:
+        self._go(self.scroll_offset.y + lines)
+
+    def edge(self, side: int) -> None:
+        """To the top (-1), or to the end."""
+        self._go(0 if side < 0 else self.max_scroll_y)
+
     def page(self, pages: int) -> None:
         self._go(self.scroll_offset.y + pages * max(1, self.size.height - 1))
 
