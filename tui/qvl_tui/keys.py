@@ -200,6 +200,7 @@ _EVERYWHERE = (
     Key("app.palette", "colon,ctrl+p", ":", "app.command_palette", "", "commands; also Ctrl+P", Where.EVERYWHERE),
     Key("app.redraw", "ctrl+l", "Ctrl+L", "app.redraw", "", "draw the screen anew", Where.EVERYWHERE),
     Key("app.theme", "ctrl+t", "Ctrl+T", "app.theme", "", "next theme", Where.EVERYWHERE),
+    Key("app.suspend", "ctrl+z", "Ctrl+Z", "app.suspend_process", "", "to the shell; fg comes back", Where.EVERYWHERE),
     Key("app.quit", "q", "q", "app.leave", "quit", "leave; workers go on", Where.EVERYWHERE),
 )
 KEYS: tuple[Key, ...] = (*_FLEET, *_WORKER, *_LOG, *_METRICS, *_SWITCH, *_CONFIG, *_REPLAY, *_EVERYWHERE)

@@ -207,6 +207,26 @@ def test_logs_of_that_time(tape: Path) -> None:
     scenario()
 
 
+def test_a_stream_that_begins_late_misses_nothing(tape: Path) -> None:
+    """Time goes on between a page of a log and the stream that follows it."""
+
+    @screen_test
+    async def scenario() -> None:
+        async with replay(tape) as s:
+            s.deck.move(305)
+            await s.settle()
+            told = bytearray()
+            stream = s.app.context.link.log("qwen3-vl-1", lines=0, since=20)
+            async for chunk in stream:
+                assert chunk.offset == 20 + len(told)
+                told += chunk.data
+                if b"line of second 0304\n" in told:
+                    break
+            assert b"line of second 0003\n" in told
+
+    scenario()
+
+
 def test_logs_that_were_not_recorded_are_told_so(silent: Path) -> None:
     @screen_test
     async def scenario() -> None:

@@ -28,6 +28,8 @@ from qvl_tui.store import REPLAY
 
 LOOK = 0.2
 """Seconds between looks for what was written next."""
+PAGE = 64 * 1024
+"""Bytes of a log that are read at once."""
 BACK = 60
 """Blocks, of a minute at most, that are read for the first lines of a log."""
 
@@ -54,7 +56,15 @@ class ReplayLink:
             raise _missing(f"the log of {worker}", "record with --logs")
         jumps, at = self._deck.jumps, self._deck.at
         told = -1 if since is None else since
-        pieces = await asyncio.to_thread(self._last, worker, lines, at)
+        pieces = await asyncio.to_thread(self._last, worker, lines, at) if since is None else []
+        while since is not None:
+            # What was written up to this moment; time goes on while one comes here.
+            async with self._reading:
+                chunk = await asyncio.to_thread(self._shelf.page, worker, told, PAGE, at)
+            if not chunk.data:
+                break
+            told = chunk.offset + len(chunk.data)
+            yield chunk
         index = self._tape.recording.find(at)
         block = await asyncio.to_thread(self._tape.logged, index, worker)
         while jumps == self._deck.jumps:
