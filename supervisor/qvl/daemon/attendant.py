@@ -50,6 +50,9 @@ DRAIN_PERIOD = 0.25
 BUSY_CARD = 0.05
 """Utilization (0-1) from which on a card counts as computing."""
 
+TICK = 1.0
+"""Seconds between looks at what time alone makes of a start."""
+
 DRAIN_MUTE = 3
 """Looks in a row without an answer after which a server that was busy counts as one that can't tell any more."""
 
@@ -173,8 +176,10 @@ class WorkerAttendant:
         if record.phase is Phase.STARTING and record.process is not None:
             worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation))
             worker.run_once(group, "tail", lambda: self._tail(worker, record))
+            worker.run_once(group, "clock", lambda: self._pass_time(worker))
         else:
-            worker.cancel("ready", "tail")
+            worker.cancel("ready", "tail", "clock")
+            worker.passed = None
         if record.phase is Phase.RUNNING:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
                 self.starts.ready(worker)
@@ -230,10 +235,20 @@ class WorkerAttendant:
 
         def seen(sighting: Sighting | None) -> None:
             if (progress := self.starts.see(worker, sighting)) is not None:
+                worker.passed = None
                 self._supervisor.post(worker.name, Progressed(record.generation, progress))
 
         with contextlib.suppress(OSError):  # the log is gone or unreadable: a start can do without its progress
             await follow_start(log_dir, record.process.log_offset, seen)
+
+    async def _pass_time(self, worker: Worker) -> None:
+        """Engines say nothing for ten seconds at a time: what people see of a start goes on all the same. That is no
+        sign of life, so that a start that hangs is still found out."""
+        while True:
+            await asyncio.sleep(TICK)
+            if (progress := self.starts.see(worker, None)) is not None and progress != worker.progress:
+                worker.passed = progress
+                self._supervisor.tell(worker)
 
     async def _read_capacity(self, worker: Worker, record: WorkerRecord) -> None:
         if record.process is None or worker.start is None or worker.start.capacity is not None:
