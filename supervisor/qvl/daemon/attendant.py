@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
+LEAVING_PERIOD = 2.0
+"""Seconds between looks at the figures of one that was told to end."""
+
 BUSY_CARD = 0.05
 """Utilization (0-1) from which on a card counts as computing."""
 
@@ -154,6 +157,19 @@ class WorkerAttendant:
             await asyncio.sleep(DRAIN_PERIOD)
         self._supervisor.post(worker.name, Drained(generation))
 
+    async def _see_off(self, worker: Worker) -> None:
+        """Go on with its figures: SGLang finishes what runs, and takes what comes, for as long as it is let. One that
+        doesn't answer any more has none, rather than its last ones."""
+        surface, key = self.surface(worker)
+        while surface.metrics:
+            sample = None
+            with contextlib.suppress(TimeoutError):
+                sample = await self._client.scrape(worker, surface, key)
+            if sample is None:
+                worker.metrics, worker.window = NO_METRICS, []
+            self._publish_metrics(worker)
+            await asyncio.sleep(LEAVING_PERIOD)
+
     async def _is_busy(self, worker: Worker, surface: Surface, key: str | None) -> bool | None:
         """Whether requests are in flight; None where that can't be told."""
         sample = None
@@ -195,6 +211,10 @@ class WorkerAttendant:
             worker.cancel("gate")
         if record.phase is not Phase.DRAINING:
             worker.cancel("drain")
+        if record.phase is Phase.STOPPING:
+            worker.run_once(group, "leaving", lambda: self._see_off(worker))
+        else:
+            worker.cancel("leaving")
 
     def ended(self, worker: Worker, old: WorkerRecord) -> None:
         """A process is over: what was its is put away."""

@@ -21,7 +21,7 @@ from qvl.model.status import (
     WorkerStatus,
     when,
 )
-from qvl.model.worker import DeadlineKind, Exit, Phase
+from qvl.model.worker import DeadlineKind, Exit
 
 STARTED_AT = time.time()
 
