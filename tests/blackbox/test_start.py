@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.blackbox.harness import Daemon, args, ask, complete, pool
+from tests.blackbox.harness import Daemon, args, ask, command, complete, pool
 from tests.support import wait_until
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -137,6 +137,18 @@ def test_figures_of_gpus(tmp_path: Path) -> None:
         assert gpus[1]["memory_used"] == 0
         assert {gpu["health"] for gpu in gpus} == {"ok"}
         assert all(0 <= (gpu["utilization"] or 0) <= 1 for gpu in gpus)
+
+
+def test_a_start_moves_on_while_its_engine_says_nothing_and_a_mute_one_is_a_stall_all_the_same(tmp_path: Path) -> None:
+    mute = command("exec sleep 60", ready="/health")
+    way = pool(health={"stall_timeout": "4s"}, restart={"causes": {"start-stalled": "never"}})
+    with Daemon(tmp_path, mute, way) as daemon:
+        daemon.start()
+        daemon.until(lambda w: (far := w["progress"]) and (far["percent"] or 0) >= 5, "that it has come further")
+        worker = daemon.in_phase("failed")
+        assert worker["last_exit"] is not None
+        assert worker["last_exit"]["cause"] == "start-stalled"
+        assert worker["progress"] is None
 
 
 def test_what_is_not_known_is_null(tmp_path: Path) -> None:

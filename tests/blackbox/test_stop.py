@@ -107,6 +107,29 @@ def test_the_drain_has_an_end(tmp_path: Path) -> None:
         client.join(10)
 
 
+def test_figures_of_one_that_takes_its_time_to_end_are_of_now_or_not_there(tmp_path: Path) -> None:
+    def patient() -> None:
+        with contextlib.suppress(OSError):
+            complete(daemon.port, tokens=10_000)
+
+    slow = pool(stop={"drain": "0s", "term": "60s"})
+    with Daemon(tmp_path, args(sim_token_seconds=0.1, sim_ignore_sigterm=True), slow) as daemon:
+        pid = daemon.start().ready()["pid"]
+        assert pid is not None
+        daemon.until(lambda w: w["metrics"]["running"] == 0, "figures of an idle one")
+        daemon.client.act("stop", "chat-0", pool=False)
+        daemon.in_phase("stopping")
+        client = threading.Thread(target=patient)
+        client.start()
+        daemon.until(lambda w: w["metrics"]["running"] == 1, "a request that came while it ends")
+        os.kill(pid, signal.SIGSTOP)
+        worker = daemon.until(lambda w: w["metrics"]["running"] is None, "that it tells nothing any more")
+        assert worker["phase"] == "stopping"
+        os.kill(pid, signal.SIGKILL)
+        daemon.in_phase("stopped")
+        client.join(10)
+
+
 def test_a_second_signal_hurries(tmp_path: Path) -> None:
     with Daemon(tmp_path, args(sim_ignore_sigterm=True, sim_children=1), pool(stop={"term": "60s"})) as daemon:
         daemon.start().ready()

@@ -12,6 +12,12 @@ METRICS = Path(__file__).parents[1] / "data" / "metrics"
 NAMES = sorted(path.stem for path in METRICS.glob("sglang-*.txt"))
 
 
+H200_BUSY = {
+    "realtime_tokens_total__mode_prefill_compute": 229590.0,
+    "realtime_tokens_total__mode_prefill_cache": 167297.0,
+}
+
+
 def scrape(name: str, at: float = 0.0) -> EngineSample:
     return parse((METRICS / f"{name}.txt").read_text(), at)
 
@@ -21,7 +27,7 @@ def sample(at: float = 0.0, **lines: float) -> EngineSample:
     text = []
     for key, value in lines.items():
         name, _, label = key.partition("__")
-        label, _, of = label.rpartition("_")
+        label, _, of = label.partition("_") if label.startswith("mode") else label.rpartition("_")
         text.append(f'sglang:{name}{{model_name="m"{f",{label}=" + chr(34) + of + chr(34) if label else ""}}} {value}')
     return parse("\n".join(text), at)
 
@@ -30,7 +36,8 @@ def sample(at: float = 0.0, **lines: float) -> EngineSample:
 def test_a_scrape_has_what_we_show(name: str) -> None:
     found = scrape(name)
     assert {"running", "queued", "kv_usage", "cache_hit_rate", "throughput"} <= found.gauges.keys()
-    assert found.counters.keys() == {"tokens", "prompt_tokens", "requests", "realtime_tokens", "decoded"}
+    counted = found.counters.keys() - {"cached"}  # which is not there before the first hit
+    assert counted == {"tokens", "prompt_tokens", "requests", "computed", "decoded"}
     assert found.ttft[float("inf")] > 0
 
 
@@ -95,6 +102,19 @@ def test_the_rate_is_the_schedulers_while_long_requests_run() -> None:
     first = sample(0.0, realtime_tokens_total__mode_decode=1000, generation_tokens_total=10, num_running_reqs=4)
     second = sample(5.0, realtime_tokens_total__mode_decode=1800, generation_tokens_total=10, num_running_reqs=4)
     assert figures([first, second]).tokens_per_s == 160.0
+
+
+def test_cache_hits_are_of_all_prompts_of_the_window_and_not_of_the_last_batch() -> None:
+    """Two scrapes of an H200 with 32 streams whose prompts share a third of their tokens; the gauge said 0 and 0.36."""
+    fresh = sample(0.0, realtime_tokens_total__mode_prefill_compute=78, cache_hit_rate=0.0)
+    assert figures([fresh]).cache_hit_rate is None
+    loaded = sample(30.0, **H200_BUSY, cache_hit_rate=0.0)
+    assert figures([fresh, loaded]).cache_hit_rate == 0.4216
+    assert figures([loaded, sample(60.0, **H200_BUSY, cache_hit_rate=0.36)]).cache_hit_rate is None  # no prompt since
+
+
+def test_without_counters_of_prompts_the_gauge_tells_of_cache_hits() -> None:
+    assert figures([sample(cache_hit_rate=0.36)]).cache_hit_rate == 0.36
 
 
 def test_without_its_counter_the_rate_is_the_gauge_of_a_working_engine() -> None:

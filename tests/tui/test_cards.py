@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from qvl.model.api import History
 from qvl.model.event import Change
 from qvl.model.gpu import GpuHolder
+from qvl_tui.store import KEPT_SAMPLES
 
 from tests.tui.fleet import GIB, NOW, FakeLink, gpu, snapshot, troubled, worker
 from tests.tui.support import screen_test, terminal
@@ -49,6 +51,27 @@ async def test_a_sick_card_and_a_strangers_memory_are_marked() -> None:
         t.link.tell(Change(NOW, gpus=(gpu(0, health="lost", memory_used=None, utilization=None), gpu(1))))
         await t.settle()
         assert "✕ lost" in t.row("—/141")
+
+
+class Busy(FakeLink):
+    """A card that worked for as long as its course goes back, and one that idled."""
+
+    async def history(self) -> History:
+        def card(degrees: float, watts: float) -> dict[str, list[float | None]]:
+            return {"temperature": [degrees] * KEPT_SAMPLES, "power": [watts] * KEPT_SAMPLES}
+
+        return History(2.0, [0.0] * KEPT_SAMPLES, {}, {"0": card(60.0, 590.0), "1": card(40.0, 80.0)})
+
+
+@screen_test
+async def test_courses_stand_clear_of_the_figures_before_them_and_share_a_scale() -> None:
+    cards = gpu(0, utilization=1.0, temperature=60, power=590), gpu(1, utilization=0.0, temperature=40, power=80)
+    async with terminal(Busy(snapshot(worker("a-0"), gpus=cards)), (200, 40)) as t:
+        t.app._beat()
+        await t.settle()
+        busy, idle = (next(line for line in t.lines if line.startswith(f"  {index} H200")) for index in (0, 1))
+        assert "100%  ▅▅▅▅▅▅▅▅▅▅▅▅   60°C  ████████████   590 W" in busy
+        assert "0%  ▄▄▄▄▄▄▄▄▄▄▄▄   40°C  ▂▂▂▂▂▂▂▂▂▂▂▂    80 W" in idle
 
 
 @screen_test

@@ -47,8 +47,14 @@ log = logging.getLogger(__name__)
 DRAIN_PERIOD = 0.25
 """Seconds between looks at what is in flight."""
 
+LEAVING_PERIOD = 2.0
+"""Seconds between looks at the figures of one that was told to end."""
+
 BUSY_CARD = 0.05
 """Utilization (0-1) from which on a card counts as computing."""
+
+TICK = 1.0
+"""Seconds between looks at what time alone makes of a start."""
 
 DRAIN_MUTE = 3
 """Looks in a row without an answer after which a server that was busy counts as one that can't tell any more."""
@@ -151,6 +157,19 @@ class WorkerAttendant:
             await asyncio.sleep(DRAIN_PERIOD)
         self._supervisor.post(worker.name, Drained(generation))
 
+    async def _see_off(self, worker: Worker) -> None:
+        """Go on with its figures: SGLang finishes what runs, and takes what comes, for as long as it is let. One that
+        doesn't answer any more has none, rather than its last ones."""
+        surface, key = self.surface(worker)
+        while surface.metrics:
+            sample = None
+            with contextlib.suppress(TimeoutError):
+                sample = await self._client.scrape(worker, surface, key)
+            if sample is None:
+                worker.metrics, worker.window = NO_METRICS, []
+            self._publish_metrics(worker)
+            await asyncio.sleep(LEAVING_PERIOD)
+
     async def _is_busy(self, worker: Worker, surface: Surface, key: str | None) -> bool | None:
         """Whether requests are in flight; None where that can't be told."""
         sample = None
@@ -173,8 +192,10 @@ class WorkerAttendant:
         if record.phase is Phase.STARTING and record.process is not None:
             worker.run_once(group, "ready", lambda: self._await_ready(worker, record.generation))
             worker.run_once(group, "tail", lambda: self._tail(worker, record))
+            worker.run_once(group, "clock", lambda: self._pass_time(worker))
         else:
-            worker.cancel("ready", "tail")
+            worker.cancel("ready", "tail", "clock")
+            worker.passed = None
         if record.phase is Phase.RUNNING:
             if worker.run_once(group, "watch", lambda: self._watch(worker, record.generation)):
                 self.starts.ready(worker)
@@ -190,6 +211,10 @@ class WorkerAttendant:
             worker.cancel("gate")
         if record.phase is not Phase.DRAINING:
             worker.cancel("drain")
+        if record.phase is Phase.STOPPING:
+            worker.run_once(group, "leaving", lambda: self._see_off(worker))
+        else:
+            worker.cancel("leaving")
 
     def ended(self, worker: Worker, old: WorkerRecord) -> None:
         """A process is over: what was its is put away."""
@@ -230,10 +255,20 @@ class WorkerAttendant:
 
         def seen(sighting: Sighting | None) -> None:
             if (progress := self.starts.see(worker, sighting)) is not None:
+                worker.passed = None
                 self._supervisor.post(worker.name, Progressed(record.generation, progress))
 
         with contextlib.suppress(OSError):  # the log is gone or unreadable: a start can do without its progress
             await follow_start(log_dir, record.process.log_offset, seen)
+
+    async def _pass_time(self, worker: Worker) -> None:
+        """Engines say nothing for ten seconds at a time: what people see of a start goes on all the same. That is no
+        sign of life, so that a start that hangs is still found out."""
+        while True:
+            await asyncio.sleep(TICK)
+            if (progress := self.starts.see(worker, None)) is not None and progress != worker.progress:
+                worker.passed = progress
+                self._supervisor.tell(worker)
 
     async def _read_capacity(self, worker: Worker, record: WorkerRecord) -> None:
         if record.process is None or worker.start is None or worker.start.capacity is not None:

@@ -70,7 +70,7 @@ class Changes:
         if worker is not None:
             record = worker.record
             restarted = record.generation > self._generation.get(key, record.generation)
-            present = share(status.step, record.phase, record.progress, restarted=restarted)
+            present = share(status.step, record.phase, worker.progress, restarted=restarted)
         return percent(status.done, status.total, present)
 
     def refuse_if_busy(self, pool: str) -> None:

@@ -21,7 +21,7 @@ from qvl.model.status import (
     WorkerStatus,
     when,
 )
-from qvl.model.worker import DeadlineKind, Exit, Phase
+from qvl.model.worker import DeadlineKind, Exit
 
 STARTED_AT = time.time()
 
@@ -47,7 +47,7 @@ def worker_status(worker: Worker) -> WorkerStatus:
         next_start_at=wall_of(record.deadline.at) if waiting and record.deadline is not None else None,
         reason=record.reason,
         drift=worker.drift,
-        progress=record.progress if record.phase is Phase.STARTING else None,
+        progress=worker.progress,
         last_exit=exit_status(record.last_exit) if record.last_exit is not None else None,
         metrics=worker.metrics if alive else NO_METRICS,
         hint=record.hint,

@@ -8,7 +8,7 @@ from qvl.core.starts import Start
 from qvl.engines.metrics import EngineSample
 from qvl.model.spec import WorkerSpec
 from qvl.model.status import WorkerMetrics
-from qvl.model.worker import WorkerRecord
+from qvl.model.worker import Phase, Progress, WorkerRecord
 
 NO_METRICS = WorkerMetrics()
 
@@ -35,6 +35,8 @@ class Worker:
         self.tree: Tree | None = None
         self.start: Start | None = None
         """The start under way, or the last one."""
+        self.passed: Progress | None = None
+        """What the time since the last sign of life makes of the start under way."""
         self.start_known = False
         """It was looked for what an earlier daemon has left of it."""
         self.window: list[EngineSample] = []
@@ -53,6 +55,11 @@ class Worker:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the start under way is; the record's is as of the last sign of life."""
+        return (self.passed or self.record.progress) if self.record.phase is Phase.STARTING else None
 
     def run(self, group: asyncio.TaskGroup, key: str, work: Coroutine[Any, Any, None]) -> None:
         """Start the task `key` of this worker, in place of an earlier one."""

@@ -1,8 +1,9 @@
 """Engine figures from a Prometheus text: the few that we show, put together over labels that differ between versions.
 
-SGLang's names are of 0.4.9 to 0.5.23, vLLM's of 0.8.5 to 0.32.0. Three traps of SGLang's are known here: its
+SGLang's names are of 0.4.9 to 0.5.23, vLLM's of 0.8.5 to 0.32.0. Four traps of SGLang's are known here: its
 `generation_tokens_total` grows only when a request ends, so the rate comes from the scheduler's own counter, or where
-there is none from its gauge. Gauges keep their last value while the engine is idle. With
+there is none from its gauge. Gauges keep their last value while the engine is idle. `cache_hit_rate` is of the last
+batch of prompts alone, 0 where that was the rest of a long one, so the share comes from counters of the window. With
 `--enable-metrics-for-all-schedulers` each rank of a group tells the same, and with priorities the total stands beside
 its parts; neither may be added up. While vLLM renamed a histogram it told it under both names.
 The text is tens of kilobytes; only lines of wanted metrics reach the parser.
@@ -44,6 +45,8 @@ _COUNTERS = {
     "vllm:spec_decode_num_drafts_total": "drafts",
     "vllm:spec_decode_num_accepted_tokens_total": "accepted",
 }
+_MODES = {"decode": "decoded", "prefill_cache": "cached", "prefill_compute": "computed"}
+"""Of `sglang:realtime_tokens_total`."""
 _HISTOGRAMS = {
     "sglang:time_to_first_token_seconds_bucket": "ttft",
     "sglang:inter_token_latency_seconds_bucket": "itl",
@@ -102,8 +105,8 @@ def _histogram(name: str, buckets: Mapping[str, dict[float, float]]) -> dict[flo
 
 
 def _name(metric: str, labels: Mapping[str, str]) -> str | None:
-    if metric == "sglang:realtime_tokens_total" and labels.get("mode") == "decode":
-        return "decoded"
+    if metric == "sglang:realtime_tokens_total" and (mode := _MODES.get(labels.get("mode", ""))):
+        return mode
     return _GAUGES.get(metric) or _COUNTERS.get(metric)
 
 
@@ -125,7 +128,7 @@ def figures(window: list[EngineSample]) -> WorkerMetrics:
         queued=None if queued is None else int(queued),
         tokens_per_s=None if rate is None else round(rate, 1),
         kv_usage=0.0 if usage is not None and running == 0 else _rounded(usage),
-        cache_hit_rate=_rounded(new.gauges.get("cache_hit_rate", _share(window, "cache_hits", "cache_queries"))),
+        cache_hit_rate=_rounded(_hits(window)),
         accept_length=_rounded(new.gauges.get("accept_length") or _accepted(window)),  # 0: nothing is speculated
         ttft_p50_s=_rounded(quantile(ttft, 0.5)),
         ttft_p95_s=_rounded(quantile(ttft, 0.95)),
@@ -142,6 +145,15 @@ def _rate(old: EngineSample | None, new: EngineSample) -> float | None:
     if old is None or new.at <= old.at or key not in new.counters:
         return None
     return max(0.0, new.counters[key] - old.counters.get(key, 0.0)) / (new.at - old.at)
+
+
+def _hits(window: list[EngineSample]) -> float | None:
+    """Tokens of prompts that were found in the cache, of all; None where no prompt came."""
+    old, new = window[0].counters, window[-1].counters
+    if "computed" in new:
+        cached, computed = (max(0.0, new.get(of, 0.0) - old.get(of, 0.0)) for of in ("cached", "computed"))
+        return cached / (cached + computed) if cached + computed > 0 else None
+    return window[-1].gauges.get("cache_hit_rate", _share(window, "cache_hits", "cache_queries"))
 
 
 def _share(window: list[EngineSample], part: str, whole: str) -> float | None:

@@ -172,6 +172,8 @@ class Scheduler:
                 return
         self.hit_rate = cached / (new + cached)
         self._metrics.count("cached_tokens_total", cached, ("cache_source", "device"))
+        if cached:
+            self._metrics.count_rank("realtime_tokens_total", cached, ("mode", "prefill_cache"))
         for request in batch:
             if request.finish is None:
                 self._remember(request)

@@ -42,13 +42,19 @@ def _full(gpu: GpuSample, store: Store, others: list[str], width: int) -> Line:
         ("   ", Tone.TEXT),
         (_course(gpu, store, "utilization", chart, 1.0), Tone.CHART),
         (right(percent(gpu.utilization), 5), Tone.TEXT),
-        *(((_course(gpu, store, "temperature", more + 2, 100.0), Tone.CHART),) if more else ()),
+        *((("  ", Tone.TEXT), (_course(gpu, store, "temperature", more, 100.0), Tone.CHART)) if more else ()),
         (right(_degrees(gpu), 7), _heat(gpu)),
-        *(((_course(gpu, store, "power", more + 2), Tone.CHART),) if more else ()),
+        *((("  ", Tone.TEXT), (_course(gpu, store, "power", more, _most_power(store)), Tone.CHART)) if more else ()),
         (right(_watts(gpu), 8), Tone.MUTED),
         ("  ", Tone.TEXT),
         *(_trouble(gpu, others) or ((", ".join(_workers(gpu, store)), Tone.MUTED),)),
     )
+
+
+def _most_power(store: Store) -> float:
+    """Watts at the top of the course of each card: on a scale of its own an idle one would look as busy as any."""
+    drawn = (watts for gpu in store.shown.gpus for watts in store.shown.samples(f"gpu:{gpu.index}", "power"))
+    return max((watts for watts in drawn if watts is not None), default=0.0)
 
 
 def _workers(gpu: GpuSample, store: Store) -> list[str]:
