@@ -150,3 +150,17 @@ def test_an_answer_that_comes_while_a_screen_is_left_is_dropped(digit: str) -> N
                 left.picture()
 
     scenario()
+
+
+@screen_test
+async def test_the_screens_names_stay_where_they_are_while_data_ages() -> None:
+    async with terminal(FakeLink(*troubled()), (120, 40)) as t:
+        place = t.lines[0].index("3 logs")
+        t.link.drop()
+        await t.until(lambda: not t.store.live, "the loss")
+        for seconds in (9, 20, 65):
+            t.clock.now += seconds
+            t.app._beat()
+            await t.settle()
+            assert "old" in t.lines[0]
+            assert t.lines[0].index("3 logs") == place

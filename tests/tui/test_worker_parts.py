@@ -93,6 +93,7 @@ def test_without_a_detail_the_progress_stands_alone() -> None:
     without = replace(starting("w-0"), progress=Progress("weights"))
     assert plain(start_section(without, None, 0.0, 78)).endswith("of the start")
     assert "nothing is known" in plain(start_section(worker(), None, 0.0, 78))
+    assert "asking the daemon" in plain(start_section(worker(), None, 0.0, 78, asking=True))
 
 
 # --- capacity

@@ -11,6 +11,8 @@ from qvl_tui.store import LinkPhase, Store
 _GAP: Span = ("   ", Tone.MUTED)
 _TABBED = 112
 """Cells from which on the screens are named."""
+_END = 28
+"""Cells that the right end has at least: an age that grows must not move the screens' names."""
 STALE = 8.0
 """Seconds without a word after which the age is shown: the daemon says something every 5."""
 
@@ -19,7 +21,7 @@ def header(context: Context, where: Where, width: int) -> Line:
     end = _end(context)
     if width >= _TABBED:
         tabs = _tabs(where)
-        room = width - length(end) - length(tabs) - 4
+        room = width - _room(end) - length(tabs) - 4
         start = clip(_start(context, where, width), room)
         return spread((*start, (" " * (room - length(start) + 2), Tone.MUTED), *tabs), end, width)
     return spread(_start(context, where, width), end, width)
@@ -29,13 +31,17 @@ def tab_at(context: Context, where: Where, width: int, x: int) -> Where | None:
     """The screen whose name lies at cell `x`, for a click."""
     if width < _TABBED:
         return None
-    place = width - length(_end(context)) - length(_tabs(where)) - 2
+    place = width - _room(_end(context)) - length(_tabs(where)) - 2
     for each in SCREENS:
         size = len(each) + 4
         if place <= x < place + size:
             return each
         place += size
     return None
+
+
+def _room(end: Line) -> int:
+    return max(length(end), _END)
 
 
 def _tabs(where: Where) -> Line:

@@ -63,7 +63,8 @@ def _section(view: View, id: str, width: int) -> Section:
     unknown = told or "asking the daemon …"
     match id:
         case "start":
-            return start_section(worker, detail.start if detail else None, view.later, width)
+            asking = detail is None and not view.asked.detail.told
+            return start_section(worker, detail.start if detail else None, view.later, width, asking=asking)
         case "capacity":
             return capacity_section(worker, detail, view.gpus, width, "not told" if told == OLDER else unknown)
         case "processes":

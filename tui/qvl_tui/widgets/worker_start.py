@@ -26,10 +26,13 @@ _SIGNS = {
 }
 
 
-def start_section(worker: WorkerStatus, start: StartDetail | None, later: float, width: int) -> Section:
-    """`later`: seconds since `start` was told. One that is under way has gone on since."""
+def start_section(
+    worker: WorkerStatus, start: StartDetail | None, later: float, width: int, *, asking: bool = False
+) -> Section:
+    """`later`: seconds since `start` was told. One that is under way has gone on since. `asking`: the daemon has not
+    answered yet."""
     if start is None:
-        return Section("start", "start", tuple(_only_progress(worker, width)))
+        return Section("start", "start", tuple(_only_progress(worker, width, asking=asking)))
     told = start if start.over else _moved(start, later)
     told_steps = [step for step in told.steps if step.state is not StepState.SKIPPED]
     if told.over and told.ready and len(told_steps) == 1:
@@ -135,11 +138,11 @@ def _total(worker: WorkerStatus, start: StartDetail) -> Line:
     return (*line, (f"{expected}  {left_over}", Tone.MUTED))
 
 
-def _only_progress(worker: WorkerStatus, width: int) -> list[Line]:
+def _only_progress(worker: WorkerStatus, width: int, *, asking: bool) -> list[Line]:
     """All that is told of a start without its detail."""
     progress = worker.progress
     if progress is None:
-        return said("nothing is known of its start", width, Tone.FAINT)
+        return said("asking the daemon …" if asking else "nothing is known of its start", width, Tone.FAINT)
     filled, empty = bar(None if progress.percent is None else progress.percent / 100, max(8, min(width - 40, 20)))
     eta = "" if progress.eta_s is None else f" · {duration(progress.eta_s)} left"
     percent_ = "" if progress.percent is None else f"{progress.percent}%  "
