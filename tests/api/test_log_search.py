@@ -38,7 +38,8 @@ def served(tmp_path: Path, directory: Path) -> Iterator[Served]:
 
 
 def search(served: Served, query: str) -> tuple[list[LogMatch], LogEnd]:
-    answer = ask(served.view, "GET", f"{TARGET}?{query}")
+    # The process of a search gives way to all others, so on a busy machine it takes its time.
+    answer = ask(served.view, "GET", f"{TARGET}?{query}", timeout=60)
     assert answer.status == 200, answer.body
     assert answer.headers["content-type"] == "application/x-ndjson"
     found = [msgspec.json.decode(line, type=LogFound) for line in answer.body.splitlines()]

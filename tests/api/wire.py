@@ -53,8 +53,8 @@ def request_bytes(method: str, target: str, body: bytes | None = None, *extra: s
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
 
-def ask(path: Path, method: str, target: str, body: bytes | None = None) -> Answer:
-    with connect(path) as sock:
+def ask(path: Path, method: str, target: str, body: bytes | None = None, *, timeout: float = 10) -> Answer:
+    with connect(path, timeout) as sock:
         sock.sendall(request_bytes(method, target, body, "connection: close"))
         raw = read_all(sock)
     if method == "HEAD":

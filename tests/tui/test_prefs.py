@@ -18,10 +18,10 @@ def test_the_next_run_begins_where_the_last_one_ended(tmp_path: Path) -> None:
         kept = load(tmp_path / "tui.json")
         assert (kept.theme, kept.screen, kept.worker) == ("qvl-light", "worker", "qwen3-vl-2")
         async with terminal(FakeLink(*troubled()), prefs=kept, home=tmp_path) as t:
+            await t.until(lambda: "qwen3-vl-2" in t.text.partition("\n")[0], "the worker's screen")
             assert t.app.theme == "qvl-light"
             assert isinstance(t.app.screen, Frame)
             assert t.app.screen.where is Where.WORKER
-            assert "qwen3-vl-2" in t.lines[0]
 
     scenario()
 

@@ -88,7 +88,7 @@ def pad(line: Line, width: int) -> Line:
 def spread(start: Line, end: Line, width: int) -> Line:
     """`start` at the left, `end` at the right; where both do not fit, `start` gives way."""
     room = width - length(end) - 1
-    if room <= 0:
+    if room < 0:
         return pad(end, width)
     return (*pad(clip(start, room), room + 1), *end)
 
