@@ -98,9 +98,16 @@ def test_the_demo_from_its_start_to_an_end_that_leaves_nothing(demo: Demo) -> No
         terminal.keys("Escape")
         terminal.wait(r"─events─")
 
-        terminal.keys("Enter")
-        terminal.wait(r"‹ qwen3-vl-0 +● ready[^\n]*following")
-        terminal.wait(r"The server is fired up and ready to roll!|POST /v1/chat/completions|Decode batch")
+        for key, head, body in (
+            ("Enter", r"‹ +qwen3-vl-0 +● ready +worker", r"KV cache +[\d.]+ GiB · [\d,]+ tokens"),
+            ("l", r"‹ +qwen3-vl-0 +● ready +logs", r"following\n(?s:.*)(ready to roll!|POST /v1/chat|Decode batch)"),
+            ("4", r"‹ +qwen3-vl-0 +● ready +metrics", r"throughput +[\d,]+ tok/s"),
+            ("5", r"‹ +qwen3-vl +switch", r"runs standard, as the file says"),
+            ("6", r"‹ +\S+ +2 profiles +config", r"gpus = \"simulated:4\""),
+        ):
+            terminal.keys(key)
+            terminal.wait(head)
+            terminal.wait(body)
         terminal.keys("Escape")
         terminal.wait(r"─events─")
 
