@@ -84,7 +84,7 @@ def scale(peak: float | None, unit: Unit, rows: int, held: float | None = None) 
     if unit is Unit.SHARE:
         return Scale(1.0, next((steps for steps in (4, 5, 2) if _even(steps, rows)), 1))
     one = GIB if unit is Unit.BYTES else 1.0
-    least = 0.001 if unit is Unit.TIME else 1.0
+    least = 0.001 if unit is Unit.TIME else one
     need = max(peak or 0.0, least) / one
     kept = held / one if held is not None and need * one <= held <= 3 * need * one else None
     scales = [Scale(_step(kept or need, steps, whole=unit is Unit.COUNT) * steps * one, steps) for steps in choices]
