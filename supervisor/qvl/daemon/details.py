@@ -17,6 +17,7 @@ from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.journal import Journal
 from qvl.daemon.launcher import Launcher
 from qvl.daemon.processes import Tree, tree_of
+from qvl.daemon.shared import Shared
 from qvl.daemon.starts import capacity_of
 from qvl.daemon.worker import Worker
 from qvl.model.detail import EngineCapacity, PastExit, WorkerDetail
@@ -36,22 +37,12 @@ class Details:
         self._gpus = gpus
         self._journal = journal
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._asking: dict[str, asyncio.Task[WorkerDetail]] = {}
+        self._shared = Shared[WorkerDetail]("detail")
         self._read: dict[str, tuple[int, EngineCapacity | None]] = {}
         """What the log of a start that is over has said, by worker, with its generation: it says nothing more."""
 
     async def ask(self, worker: Worker) -> WorkerDetail:
-        task = self._asking.get(worker.name)
-        if task is None:
-            task = asyncio.create_task(self._look(worker), name=f"{worker.name}/detail")
-            self._asking[worker.name] = task
-            task.add_done_callback(lambda done: self._done(worker.name, done))
-        return await asyncio.shield(task)  # one who leaves doesn't take the answer from the others
-
-    def _done(self, name: str, task: asyncio.Task[WorkerDetail]) -> None:
-        self._asking.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # told to whoever still waits
+        return await self._shared.ask(worker.name, lambda: self._look(worker))
 
     async def _look(self, worker: Worker) -> WorkerDetail:
         async with self._places:

@@ -16,6 +16,7 @@ from qvl.daemon.configuration import Configuration
 from qvl.daemon.engine_client import EngineClient
 from qvl.daemon.gpus import GpuMonitor
 from qvl.daemon.launcher import Launcher, read_secrets
+from qvl.daemon.shared import Shared
 from qvl.daemon.supervisor import Supervisor
 from qvl.daemon.worker import Worker
 from qvl.engines.base import Command, Place, Surface
@@ -53,23 +54,13 @@ class Resolver:
         self._surface = surface
         self._cache = cache
         self._patience = patience
-        self._asking: dict[str, asyncio.Task[Resolved]] = {}
+        self._shared = Shared[Resolved]("resolved")
         self._mute: dict[str, tuple[int, float]] = {}
         """Worker -> its generation, and until when it isn't asked, by the monotonic clock."""
 
     async def ask(self, worker: Worker) -> Resolved:
         """QvlError where there is nothing to ask, no answer in time, or one that can't be shown."""
-        task = self._asking.get(worker.name)
-        if task is None:
-            task = asyncio.create_task(self._ask(worker), name=f"{worker.name}/resolved")
-            self._asking[worker.name] = task
-            task.add_done_callback(lambda done: self._done(worker.name, done))
-        return await asyncio.shield(task)  # one who leaves doesn't take the answer from the others
-
-    def _done(self, name: str, task: asyncio.Task[Resolved]) -> None:
-        self._asking.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # told to whoever still waits
+        return await self._shared.ask(worker.name, lambda: self._ask(worker))
 
     async def _ask(self, worker: Worker) -> Resolved:
         record, launch = worker.record, worker.record.launched
