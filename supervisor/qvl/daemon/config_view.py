@@ -17,6 +17,7 @@ from qvl.config.load import Loaded
 from qvl.config.redaction import HIDDEN, Hide, Mask, hides, may_show, prose, redacted
 from qvl.daemon.configuration import Configuration
 from qvl.daemon.launcher import read_secrets
+from qvl.daemon.shared import Shared
 from qvl.model.config import ConfigFault, ConfigFile, ConfigView
 from qvl.model.plan import KeyChange, Plan
 from qvl.model.spec import Launch
@@ -34,18 +35,10 @@ class ConfigReader:
     def __init__(self, configuration: Configuration, launches: Callable[[], Iterable[Launch]]) -> None:
         self._configuration = configuration
         self._launches = launches
-        self._reading: asyncio.Task[ConfigView] | None = None
+        self._shared = Shared[ConfigView]("read")
 
     async def read(self) -> ConfigView:
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read(), name="read the configuration")
-            self._reading.add_done_callback(self._done)
-        return await asyncio.shield(self._reading)  # one who leaves doesn't take the answer from the others
-
-    def _done(self, task: asyncio.Task[ConfigView]) -> None:
-        self._reading = None
-        if not task.cancelled():
-            task.exception()  # told to whoever still waits
+        return await self._shared.ask("configuration", self._read)
 
     async def _read(self) -> ConfigView:
         loaded, prepared = await self._configuration.look()
