@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from qvl.api.control import LogSource
 from qvl.api.server import ApiServer
+from qvl.api.stream import StreamResponse, Streams, Write
 from qvl.shim.logfile import segment_name
+from starlette.types import Message
 
 from tests.api.wire import ask, connect, dechunk, parse, read_all, request_bytes
 from tests.fakes import FakeControl, Served, serve
@@ -242,6 +244,27 @@ def test_closing_ends_streams_properly(tmp_path: Path) -> None:
     assert read_all(idle) == b""
     follower.close()
     idle.close()
+
+
+def test_a_stream_that_comes_after_the_end_is_answered_without_beginning() -> None:
+    begun: list[str] = []
+    answered: list[Message] = []
+
+    async def produce(write: Write) -> None:
+        begun.append("work")
+
+    async def receive() -> Message:
+        begun.append("listening")
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    streams = Streams()
+    streams.end()
+    asyncio.run(StreamResponse(streams, produce, "text/plain")({"type": "http", "method": "GET"}, receive, send))
+    assert begun == []
+    assert [message.get("more_body") for message in answered] == [None, False]
 
 
 def test_closing_waits_for_nobody(tmp_path: Path) -> None:

@@ -123,7 +123,12 @@ class QvlApp(App[None]):
 
     async def run_async(self, **how: Any) -> None:
         await asyncio.gather(*(watch.begin() for watch in self.watches))
-        await super().run_async(**how)
+        try:
+            await super().run_async(**how)
+        finally:
+            # Only now is all of it written: a terminal that takes nothing in blocks until the last byte.
+            if self._ending is not None:
+                self._ending.done()
 
     async def follow(self, watch: Watch) -> None:
         await watch.follow()
@@ -244,8 +249,6 @@ class QvlApp(App[None]):
         self.action_leave()
 
     def on_unmount(self) -> None:
-        if self._ending is not None:
-            self._ending.done()
         self.context.prefs.worker = self.context.worker or ""
         if self.home is not None:
             save(self.home / "tui.json", self.context.prefs)

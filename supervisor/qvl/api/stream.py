@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 from starlette.responses import Response
@@ -72,16 +73,16 @@ class StreamResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             with self._streams.opened() as over:
-                await _until(over, self._produce(write), _gone(receive))
+                await _until(over, partial(self._produce, write), partial(_gone, receive))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _until(over: asyncio.Event, *work: Coroutine[None, None, None]) -> None:
-    """Do all of `work` until the first of it is done or `over` is set; the rest is cancelled."""
+async def _until(over: asyncio.Event, *work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do all of `work` until the first of it is done or `over` is set; the rest is cancelled, or never begins."""
 
-    async def first(part: Coroutine[None, None, None]) -> None:
+    async def first(part: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await part
+            await part()
         finally:
             over.set()
 
