@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from difflib import unified_diff
 from pathlib import Path
 
 HOME = Path(__file__).parent / "goldens"
@@ -17,7 +18,9 @@ def hold(name: str, lines: Iterable[str], width: int) -> None:
     if WRITES:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(picture, encoding="utf-8")
-    assert picture == path.read_text(encoding="utf-8"), name
+    known = path.read_text(encoding="utf-8")
+    differs = "\n".join(unified_diff(known.splitlines(), picture.splitlines(), name, "the screen", n=0, lineterm=""))
+    assert picture == known, differs
 
 
 def _timeless(line: str) -> str:

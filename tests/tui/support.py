@@ -134,7 +134,10 @@ async def settled(app: QvlApp, *links: FakeLink) -> None:
         busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in app.workers)
         unread = any(link.pending and link.up for link in links)
         logs = any(view.dirty for view in app.screen.query(LogView))
-        return not (busy or unread or app.due or logs or app._message_queue.qsize())
+        # Textual waits a moment with a resize, for more of them.
+        resizes = app._resize_event is not None or app.screen._layout_required
+        queued = any(node._message_queue.qsize() for node in (app, *app.screen.walk_children(with_self=True)))
+        return not (busy or unread or app.due or logs or resizes or queued)
 
     await until(app, calm, "the screen to settle")
 
