@@ -10,6 +10,8 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 4
 # How long `make chaos` goes on.
 MINUTES ?= 2
+# Hundreds of processes are started, and where nothing is kept each of them compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: sglang vllm demo demo-sglang test check lint types contracts unit test-tui test-sglang test-vllm test-systemd test-all bench chaos schema screenshots clean
 
