@@ -4,8 +4,8 @@ Each scenario is run again and again, with a daemon that dies at the first, the 
 that it passes (`qvl.host.crashpoint`), until it comes to the end of the scenario alive. After each death the successor
 has to be a good one; then it is the next victim. A failure names the point.
 
-A death costs a second of processor, so a run takes half of the points; `QVL_CRASH_POINTS=7` takes another half, which 7
-is the seed of. `QVL_CRASH_POINTS=distinct` takes all that are before a step. Those at an event or at a picture for
+A death costs a second of processor, so a run takes a third of the points; `QVL_CRASH_POINTS=7` takes another third, which
+7 is the seed of. `QVL_CRASH_POINTS=distinct` takes all that are before a step. Those at an event or at a picture for
 people, and while and after a file is written, leave behind what the next one does, but for a line of history, an older
 picture and a half written file that the next write replaces: `QVL_CRASH_POINTS=all` takes these too.
 """
@@ -85,10 +85,10 @@ def naming(number: int, point: str | None) -> Iterator[None]:
 
 
 def numbers(of: str, first: int = 1, step: int = 1) -> Iterator[int]:
-    """At which points to die: every `step`th from `first` on, or about half of these."""
+    """At which points to die: every `step`th from `first` on, or about a third of these."""
     draw = random.Random(f"{CHOICE}/{of}")
     for number in range(first, LIMIT, step):
-        if not IS_SAMPLE or draw.random() < 0.5:
+        if not IS_SAMPLE or draw.random() < 1 / 3:
             yield number
 
 

@@ -97,7 +97,7 @@ class Foreground:
 
     def _start(self) -> None:
         paths = self.paths
-        command = [sys.executable, "-m", "qvl.daemon.main"]
+        command = [sys.executable, "-m", "qvl.daemon"]
         for option, value in (
             ("--config", paths.config),
             ("--socket", paths.socket),

@@ -52,7 +52,6 @@ from qvl.daemon.worker import Worker
 from qvl.engines.catalog import drivers
 from qvl.gpus.base import GpuSource
 from qvl.gpus.none import NoGpus
-from qvl.gpus.nvml import NvmlGpus
 from qvl.gpus.simulated import SimulatedGpus
 from qvl.model.error import QvlError
 from qvl.model.worker import Phase
@@ -364,8 +363,8 @@ def _source(gpus: str, simulated: Path) -> GpuSource:
     if _is_simulated(gpus):
         simulated.mkdir(parents=True, exist_ok=True, mode=0o700)
         return SimulatedGpus(int(gpus.partition(":")[2]), simulated)
-    return NvmlGpus() if gpus == "nvml" else NoGpus()
+    if gpus == "nvml":
+        from qvl.gpus.nvml import NvmlGpus  # a host without cards need not read all of NVML's names
 
-
-if __name__ == "__main__":
-    main()
+        return NvmlGpus()
+    return NoGpus()
