@@ -61,7 +61,7 @@ test-vllm: $(STAMP) vllm  ## the real vLLM on CPU; not part of test-all, as it t
 	QVL_REQUIRE_VLLM=1 $(PYTEST) -m vllm
 
 test-systemd: $(STAMP)  ## a real systemd in a box; needs root
-	QVL_REQUIRE_SYSTEMD=1 $(PYTEST) -m systemd
+	QVL_REQUIRE_SYSTEMD=1 $(PYTEST) -n 3 --dist loadscope -m systemd tests/systemd tests/benchmarks
 
 test-all: test test-tui test-sglang test-systemd
 

@@ -46,8 +46,8 @@ def change(*workers: WorkerDoc, **more: object) -> FrameDoc:
 
 
 def goal(kind: str, *names: str, acted: bool = True) -> WorkerGoal:
-    """Of an act that was taken in under 5, when the stream had told everything up to that."""
-    return WorkerGoal(kind, names or ("qwen3-vl-0",), Fleet(DOC), after=5 if acted else None, seen=5)
+    """Of an act that came after event 5, and of which the stream has told with event 6."""
+    return WorkerGoal(kind, names or ("qwen3-vl-0",), Fleet(DOC), after=5 if acted else None, seen=6)
 
 
 def test_start_is_done_at_once_where_all_is_ready() -> None:
@@ -98,10 +98,21 @@ def test_what_the_stream_tells_of_the_time_before_the_act_is_no_answer() -> None
     restart.see(cast("FrameDoc", {"type": "event", "seq": 7, "at": "", "kind": "worker.phase", "message": ""}))
     restart.see(change(worker("qwen3-vl-1", phase="running", ready=True, since="later")))
     assert restart.verdict().state == WAITING
-    restart.see(cast("FrameDoc", {"type": "heartbeat", "seq": 8, "at": ""}))
+    restart.see(cast("FrameDoc", {"type": "heartbeat", "seq": 9, "at": ""}))
     assert restart.verdict().state == WAITING
     restart.see(change(worker("qwen3-vl-1", phase="running", ready=True, since="later still")))
     assert restart.verdict().state == DONE
+
+
+def test_what_a_worker_became_just_before_its_stop_is_nobody_elses_act() -> None:
+    """The daemon tells of an event first, and then what the workers are since."""
+    stop = WorkerGoal(STOPPED, ["qwen3-vl-1"], Fleet(DOC), after=6, seen=5)
+    stop.see(cast("FrameDoc", {"type": "event", "seq": 6, "at": "", "kind": "worker.phase", "message": ""}))
+    stop.see(change(worker("qwen3-vl-1", phase="running", ready=True, since="later")))
+    stop.see(cast("FrameDoc", {"type": "event", "seq": 7, "at": "", "kind": "act", "message": ""}))
+    assert stop.verdict().state == WAITING
+    stop.see(change(worker("qwen3-vl-1", phase="stopped", wanted="down", since="later still")))
+    assert stop.verdict().state == DONE
 
 
 def test_backoff_is_no_verdict() -> None:

@@ -89,8 +89,9 @@ class Verdict:
 class WorkerGoal:
     """A goal for some workers.
 
-    `after`: the number that our act was taken in under; None where we only look on. `seen`: the newest event that
-    `fleet` knows of. What the stream tells before it reaches `after` was so before the act, and is no answer to it.
+    `after`: the number of the last event before our act; None where we only look on. `seen`: the newest event that
+    `fleet` knows of. What the stream tells before an event later than `after` was so before the act, and is no answer
+    to it: a change may come after the event that told of it first.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class WorkerGoal:
         self.fleet = fleet
         self._after = after
         self._acted = after is not None
-        self._begun = after is None or seen >= after
+        self._begun = after is None or seen > after
         self._before: dict[str, tuple[object, ...]] = {}
         self._ended: dict[str, str] = {}
         """By pool: why a restart that goes one by one has ended before it came to all."""
@@ -111,7 +112,7 @@ class WorkerGoal:
         self.fleet.see(frame)
         if not self._begun:
             self._remember()
-            self._begun = frame.get("seq", -1) >= (self._after or 0)
+            self._begun = frame.get("seq", -1) > (self._after or 0)
         if frame["type"] == "event" and frame["kind"] == "restart" and frame["seq"] > (self._after or 0):
             pool = frame.get("pool")
             if pool is not None and (frame.get("data") or {}).get("outcome") == "failed":
