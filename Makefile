@@ -10,6 +10,8 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 4
 # How long `make chaos` goes on.
 MINUTES ?= 2
+# Which of the real SGLang's tests: CI takes those that aren't `long`.
+SGLANG_TESTS ?= sglang
 # Hundreds of processes are started, and where nothing is kept each of them compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -55,7 +57,7 @@ test-tui: $(STAMP)  ## the interface in a real terminal, over a real ssh, and in
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "terminal or ssh or browser"
 
 test-sglang: $(STAMP) sglang  ## the real SGLang on CPU
-	QVL_REQUIRE_SGLANG=1 $(PYTEST) -n 2 --dist loadfile -m sglang tests/sglang tests/engines tests/tools
+	QVL_REQUIRE_SGLANG=1 $(PYTEST) -n 2 --dist loadfile -m "$(SGLANG_TESTS)" tests/sglang tests/engines tests/tools
 
 test-vllm: $(STAMP) vllm  ## the real vLLM on CPU; not part of test-all, as it takes minutes
 	QVL_REQUIRE_VLLM=1 $(PYTEST) -m vllm

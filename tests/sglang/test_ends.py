@@ -181,10 +181,13 @@ def _maps(pid: int) -> bytes:
     ("event", "victim", "sig", "cause", "evidence"),
     [
         ("SIGTERM, idle", None, signal.SIGTERM, "killed", "SIGTERM received"),
-        ("SIGINT", None, signal.SIGINT, "exited", "exited with 0"),
-        ("SIGQUIT", None, signal.SIGQUIT, "killed", "SIGQUIT received"),
+        pytest.param("SIGINT", None, signal.SIGINT, "exited", "exited with 0", marks=pytest.mark.long),
+        pytest.param("SIGQUIT", None, signal.SIGQUIT, "killed", "SIGQUIT received", marks=pytest.mark.long),
         ("SIGKILL of the scheduler", "sglang::sched", signal.SIGKILL, "killed", "scheduler"),
-        ("SIGTERM of the scheduler", "sglang::sched", signal.SIGTERM, "killed", "scheduler"),
+        pytest.param(
+            *("SIGTERM of the scheduler", "sglang::sched", signal.SIGTERM, "killed", "scheduler"),
+            marks=pytest.mark.long,
+        ),
         ("SIGKILL of the detokenizer", "sglang::detok", signal.SIGKILL, "killed", "detokenizer"),
     ],
     ids=["term", "int", "quit", "kill-scheduler", "term-scheduler", "kill-detokenizer"],
