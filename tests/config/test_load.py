@@ -64,7 +64,7 @@ WARNED = {
     ),
     "a secret in the open": (
         '[engines.sim.env]\nHF_TOKEN = "hf_x"\n',
-        "engines.sim.env.HF_TOKEN: looks like a secret, and what stands here is shown (the engine's env_file)",
+        "engines.sim.env.HF_TOKEN: looks like a secret, and this file holds it in the clear (the engine's env_file)",
     ),
     "open to everyone": (
         'host = "0.0.0.0"\n',

@@ -34,6 +34,9 @@ HIDES = {
     "no end of the quotes": f'HF_TOKEN = "{SECRET}\nb = 1',
     "no end of the lines": f'HF_TOKEN = """{SECRET}\nb = 1',
     "no equals sign": f'HF_TOKEN "{SECRET}"',
+    "a header": f'args.x = ["Authorization: Bearer {SECRET}"]',
+    "a header's name alone": f'headers = {{ Authorization = "Bearer {SECRET}" }}',
+    "a camel's humps": f'args.x = \'{{"apiKey": "{SECRET}"}}\'',
     "YAML": f"HF_TOKEN: {SECRET}",
     "a shell": f"export HF_TOKEN={SECRET}",
     "within a list that nobody closed": f'gpus = [0, 1\nHF_TOKEN = "{SECRET}"',
@@ -60,6 +63,8 @@ socket = "/run/qvl/supervisor.sock"
 [profiles.token.args]
 sim-token-seconds = 0.01
 enable-token-x = true
+maxTokens = "many"
+# The bearer of good news
 speculative-num-draft-tokens = 4
 tokenizer-path = "/models/x"
 [engines.a]

@@ -116,7 +116,7 @@ def refused() -> ConfigView:
         CONFIG_PATH,
         8,
         "engines.sglang.env.HF_TOKEN",
-        "looks like a secret, and what stands here is shown",
+        "looks like a secret, and this file holds it in the clear",
         "the engine's env_file",
     )
     error = "\n".join(f"{fault.file}:{fault.line}: {fault.key}: {fault.message}" for fault in faults)

@@ -227,4 +227,6 @@ def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str], kind: En
         if key == "VLLM_API_KEY" and kind is EngineKind.VLLM:
             draft.fault((*at, "env", key), "an environment shows the key as long as it runs", secret_hint("api-key"))
         elif value and SECRET_NAME.search(key):
-            draft.warn((*at, "env", key), "looks like a secret, and what stands here is shown", "the engine's env_file")
+            draft.warn(
+                (*at, "env", key), "looks like a secret, and this file holds it in the clear", "the engine's env_file"
+            )

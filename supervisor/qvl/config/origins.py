@@ -17,7 +17,9 @@ from qvl.model.spec import Engine, EngineKind
 HIDDEN: Final = "(hidden)"
 OURS: Final = "qvl"
 ANEW: Final = "a free one at each start"
-SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|(API)?KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)(_|$)")
+SECRET_NAME: Final = re.compile(
+    r"(^|_)(TOKEN|(API)?KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|AUTHORIZATION)(_|$)"
+)
 """Environment variables that are secrets by their names."""
 
 

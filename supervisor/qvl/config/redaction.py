@@ -29,6 +29,8 @@ _QUOTES: Final = ('"""', "'" * 3, '"', "'")
 _HEADER: Final = re.compile(r"\[+([^\]\n]*)\]*")
 _NAMED: Final = re.compile(r"(?<![\w-])-*(?P<name>[A-Za-z][\w-]*)[\\\"']*\s*[:=]+\s*[\\\"']*(?P<value>[^\s\\\"'])")
 _FLAG: Final = re.compile(r"(?<![\w-])--(?P<name>[A-Za-z][\w-]*)[\\\"',]*\s+[\\\"']*(?P<value>[^\s\\\"'-])")
+_HUMP: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+"""Where a word begins in `apiKey`."""
 _IN_URL: Final = re.compile(r"://[^/@\s]+@")
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _FIGURE: Final = re.compile(r"(?:true|false|[+-]?[\d._]{1,8})\Z")
@@ -88,7 +90,7 @@ class Mask:
 
 def hides(name: str) -> Hide:
     """What the value of this key is to be hidden as."""
-    plain = name.upper().replace("-", "_")
+    plain = _HUMP.sub("_", name).upper().replace("-", "_")
     if not SECRET_NAME.search(plain):
         return Hide.NOTHING
     return Hide.ALL_BUT_PATHS if plain.endswith(_FILES) else Hide.ALL
