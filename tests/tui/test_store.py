@@ -19,11 +19,12 @@ NAMES = ("a-0", "a-1", "b-0")
 
 def known(*frames: Frame) -> Store:
     store = Store()
-    store.apply_all((float(n), frame) for n, frame in enumerate(frames))
+    for n, frame in enumerate(frames):
+        store.apply(frame, float(n))
     return store
 
 
-# --- any batching gives the same state ------------------------------------------------------------
+# --- what changed ---------------------------------------------------------------------------------
 
 phases = st.sampled_from(Phase)
 workers = st.builds(worker, st.sampled_from(NAMES), phases, restarts=st.integers(0, 9))
@@ -47,23 +48,6 @@ frames = st.one_of(
     st.builds(Heartbeat, st.just(NOW), st.integers(0, 30)),
     st.builds(Lost, st.integers(1, 9)),
 )
-
-
-@given(st.lists(frames, max_size=25), st.lists(st.integers(1, 6), min_size=25, max_size=25))
-def test_any_batching_gives_the_same_state_and_the_same_topics(told: list[Frame], sizes: list[int]) -> None:
-    timed = [(float(n), frame) for n, frame in enumerate(told)]
-    one, many = Store(), Store()
-    topics: set[Topic] = set()
-    for at, frame in timed:
-        topics |= one.apply(frame, at)
-    batched: set[Topic] = set()
-    rest = list(timed)
-    for size in sizes:
-        batch, rest = rest[:size], rest[size:]
-        batched |= many.apply_all(batch)
-    assert not rest
-    assert batched == topics
-    assert one == many
 
 
 @given(st.lists(frames, max_size=25))

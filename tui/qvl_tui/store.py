@@ -106,12 +106,6 @@ class Store:
 
     # --- what was heard -------------------------------------------------------------------------------------------
 
-    def apply_all(self, frames: Iterable[tuple[float, Frame]]) -> set[Topic]:
-        topics: set[Topic] = set()
-        for mono, frame in frames:
-            topics |= self.apply(frame, mono)
-        return topics
-
     def apply(self, frame: Frame, mono: float) -> set[Topic]:
         """Take in one frame that arrived at `mono`; answers what it may have changed."""
         self.heard_at = mono

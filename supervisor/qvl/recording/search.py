@@ -1,9 +1,7 @@
 """Searches a recorded log as the daemon searches a real one, a block at a time. A pattern may never end: what that may
 cost is for the caller to limit."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from qvl.model.log import LogEnd, LogFound, LogProgress, LogSearch
 from qvl.search.scan import Block, Scanner
@@ -21,10 +19,7 @@ def search(read: Read, begin: int, end: int, wanted: LogSearch) -> Iterator[LogF
     yield LogProgress(at, 0)
     found = 0
     for base, data in _backwards(read, begin, at) if back else _forwards(read, at, end):
-        matches = scanner.matches((base, data))
-        # Backwards, those that would be too many go as they come.
-        nearest = reversed(deque(matches, wanted.count - found)) if back else matches
-        for match in islice(nearest, wanted.count - found):
+        for match in scanner.met((base, data), wanted.count - found, back=back):
             yield match
             found += 1
             at = match.offset if back else match.offset + match.size

@@ -7,13 +7,10 @@ import os
 import re
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
-from itertools import islice
 
 import msgspec
 
-from qvl.model.log import LogEnd, LogFound, LogMatch, LogProgress, LogSearch
+from qvl.model.log import LogEnd, LogFound, LogProgress, LogSearch
 from qvl.search import blocks
 from qvl.search.limits import TOO_COSTLY, TOO_LARGE, TooCostly, allow_more, confine
 from qvl.search.scan import Scanner
@@ -56,10 +53,7 @@ def _look(directory: str, search: LogSearch, scanner: Scanner, at: int, until: i
     try:
         for block in blocks.backwards(directory, at) if back else blocks.forwards(directory, at, until):
             allow_more()
-            matches: Iterator[LogMatch] = scanner.matches(block)
-            # Backwards, those that would be too many go as they come: a block may hold half a million.
-            nearest = reversed(deque(matches, search.count - found)) if back else matches
-            for match in islice(nearest, search.count - found):
+            for match in scanner.met(block, search.count - found, back=back):
                 _write(match)
                 found += 1
                 at = match.offset if back else match.offset + match.size

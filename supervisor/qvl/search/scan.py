@@ -1,7 +1,9 @@
 """Finds lines in a block of a log: first by bytes that they must hold, then by what was really asked for. Pure."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from qvl.model.log import LogMatch, LogSearch
 from qvl.model.loglines import INFO, LEVELS, SUSPECTS, level_of
@@ -31,6 +33,12 @@ class Scanner:
         )
         self._needles = needles(search.pattern, ignore_case=search.ignore_case) if search.pattern else None
         self._suspects = tuple(word for level, words in SUSPECTS.items() if level >= self._least for word in words)
+
+    def met(self, block: Block, most: int, *, back: bool) -> Iterator[LogMatch]:
+        """At most `most` of a block, in the order in which a search that goes on, or back, meets them."""
+        matches = self.matches(block)
+        # Backwards, those that would be too many go as they come: a block may hold half a million.
+        return iter(reversed(deque(matches, most))) if back else islice(matches, most)
 
     def matches(self, block: Block) -> Iterator[LogMatch]:
         """In the order of their offsets."""
