@@ -1,6 +1,7 @@
 """One end of a worker as its user meets it: what is told, what is left, and how soon it serves again."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qvl.client.documents import ExitDoc, WorkerDoc
@@ -9,11 +10,14 @@ from tests.blackbox.harness import Daemon
 from tests.sglang.conftest import Row
 from tests.sglang.traffic import complete
 from tests.sglang.tree import Tree
+from tests.support import wait_until
 
 START = 300.0
 """Seconds that a start may take on a busy machine; some 18 on a quiet one."""
 END = 90.0
 """Seconds that an end may take on a busy machine; SGLang's own take up to 8."""
+
+Tell = Callable[[Row], None]
 
 
 @dataclass
@@ -98,3 +102,30 @@ def serving(daemon: Daemon, old: int | None = None) -> Run:
     worker = daemon.until(up, "ready", timeout=START)
     assert complete(daemon)["choices"]
     return Run.of(daemon, worker)
+
+
+def unrequested(run: Run, tell: Tell, event: str, again: Callable[[], str]) -> WorkerDoc:
+    """What holds of every end that came from outside."""
+    worker = run.over()
+    after = "?"
+    try:
+        after = again()
+    finally:
+        tell(run.row(event, after))
+    assert not run.left
+    assert worker["restarts"] == run.restarts + 1
+    assert worker["wanted"] == "up"
+    assert run.exit is not None
+    assert run.exit["evidence"]
+    return worker
+
+
+def alone(daemon: Daemon) -> None:
+    """Nothing but the daemon is left of all that it started, shims included."""
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    wait_until(lambda: list(daemon.processes()) == [pid], 10, "the daemon is alone")
+
+
+def profile(**settings: object) -> dict[str, object]:
+    return {"profiles": {"standard": settings}}

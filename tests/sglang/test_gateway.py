@@ -7,7 +7,7 @@ from tests.blackbox.harness import Daemon
 from tests.sglang.conftest import KEY
 from tests.support import wait_until
 
-pytestmark = [pytest.mark.sglang, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.sglang, pytest.mark.long, pytest.mark.timeout(400)]
 
 START = 150.0
 """Seconds that two starts at once may take on a busy machine; some 40 on a quiet one."""
