@@ -39,7 +39,10 @@ def begun(daemon: Daemon) -> None:
             *("SIGTERM of the scheduler", "sglang::sched", signal.SIGTERM, "killed", "scheduler"),
             marks=pytest.mark.long,
         ),
-        ("SIGKILL of the detokenizer", "sglang::detok", signal.SIGKILL, "killed", "detokenizer"),
+        pytest.param(
+            *("SIGKILL of the detokenizer", "sglang::detok", signal.SIGKILL, "killed", "detokenizer"),
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["term", "int", "quit", "kill-scheduler", "term-scheduler", "kill-detokenizer"],
 )
@@ -56,6 +59,7 @@ def test_a_signal_from_outside(
     assert worker["reason"] is None or cause in worker["reason"]
 
 
+@pytest.mark.long
 def test_sigterm_with_a_request_in_flight(daemon: Daemon, tell: Tell) -> None:
     run = serving(daemon)
     stream = Stream(daemon.port, 800)
@@ -90,6 +94,7 @@ def test_a_stopped_scheduler_is_found_and_replaced(daemon: Daemon, tell: Tell) -
 # ---- what an operator asks for
 
 
+@pytest.mark.long
 def test_a_restart_under_load(daemon: Daemon, tell: Tell) -> None:
     """Clients that come back at once never let it run dry, so the drain has its end, and SIGTERM has one."""
     daemon.edit(pool(stop={"drain": "3s", "term": "10s"}))

@@ -87,6 +87,7 @@ def test_a_model_that_is_not_mounted_and_comes(daemon: Daemon, tell: Tell) -> No
 # ---- starts that are cut short; each next one is the start that the last one led to
 
 
+@pytest.mark.long
 def test_sigterm_before_its_children_are_spawned(daemon: Daemon, tell: Tell) -> None:
     run = starting(daemon)
     wait_until(lambda: b"libtorch" in _maps(run.pid), 60, "it imports")
@@ -203,6 +204,7 @@ def test_its_port_is_taken_before_it_binds(daemon: Daemon, tell: Tell) -> None:
     assert run.exit["code"] == 3
 
 
+@pytest.mark.long
 def test_its_port_is_taken_and_it_waits_for_itself(daemon: Daemon, tell: Tell) -> None:
     """With a warm-up it stands still: alone it would end after 138 s."""
     run = starting(daemon)

@@ -115,6 +115,7 @@ def request(port: int, method: str, path: str, body: object = None) -> tuple[int
 
 
 @pytest.mark.sglang
+@pytest.mark.long
 @pytest.mark.skipif(not SGLANG_PYTHON.exists(), reason="tools/sglang_cpu/install.sh has not been run")
 @pytest.mark.timeout(300)
 def test_the_real_server_becomes_healthy_and_looks_at_a_picture(server: tuple[subprocess.Popen[bytes], int]) -> None:
