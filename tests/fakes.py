@@ -263,8 +263,8 @@ class FakeControl:
         if self.gate is not None:
             await self.gate.wait()
         self.acts.append(act)
-        act_event = self.publish("act", f"{act.what} {act.name}", data={"uid": act.actor.uid, "pid": act.actor.pid})
-        return Accepted(act_event.seq - 1, f"{act.what} {act.name} was taken in", tuple(workers))
+        event = self.publish("act", f"{act.what} {act.name}", data={"uid": act.actor.uid, "pid": act.actor.pid})
+        return Accepted(event.seq - 1, f"{act.what} {act.name} was taken in", tuple(workers))
 
     def _known(self, name: str, names: list[str], what: str) -> None:
         if name not in names:

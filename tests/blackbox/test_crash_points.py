@@ -5,9 +5,9 @@ that it passes (`qvl.host.crashpoint`), until it comes to the end of the scenari
 has to be a good one; then it is the next victim. A failure names the point.
 
 A death costs a second of processor, so a run takes a third of the points; `QVL_CRASH_POINTS=7` takes another third,
-which 7 is the seed of. `QVL_CRASH_POINTS=distinct` takes all that are before a step. Those at an event or at a picture
-for people, and while and after a file is written, leave behind what the next one does, but for a line of history, an
-older picture and a half written file that the next write replaces: `QVL_CRASH_POINTS=all` takes these too.
+which 7 is the seed of. `QVL_CRASH_POINTS=distinct` takes all that are before a step. Those at an event, and while
+and after a file is written, leave behind what the next one does, but for a line of history and a half written file that
+the next write replaces: `QVL_CRASH_POINTS=all` takes these too.
 """
 
 import contextlib

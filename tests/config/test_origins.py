@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from qvl.config.origins import ANEW, HIDDEN, Around, origins, profile_infos
+from qvl.config.origins import ANEW, HIDDEN, Around, names_a_secret, origins, profile_infos
 from qvl.model.api import ArgOrigin, ProfileInfo
 from qvl.model.error import ErrorCode, QvlError
 
@@ -101,3 +101,13 @@ def test_profiles_tell_who_runs_them(tmp_path: Path) -> None:
         ProfileInfo("fast", "sim", "m", "standard", ()),
     )
     assert [info.used_by for info in profile_infos(config, {"p": "fast"})] == [(), ("p",)]
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "hf_token", "api-key", "apiKey", "Authorization", "X-Api-Key"])
+def test_the_name_of_a_secret_is_one_however_it_is_spelled(name: str) -> None:
+    assert names_a_secret(name)
+
+
+@pytest.mark.parametrize("name", ["maxTokens", "tokenizer-path", "KEYS", "monkey"])
+def test_what_only_sounds_like_one_is_none(name: str) -> None:
+    assert not names_a_secret(name)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from qvl.config.origins import SECRET_NAME
+from qvl.config.origins import names_a_secret
 from qvl.engines.flags import FlagTable
 from qvl.engines.server_info import COMMON, resolved, same
 from qvl.engines.simulated import simulated_table
@@ -18,7 +18,7 @@ OTHER = "hf_second-secret"
 def ask(
     document: dict[str, Any], given: dict[str, object] | None = None, table: FlagTable | None = TABLE
 ) -> tuple[dict[str, ResolvedValue], tuple[str, ...]]:
-    values, hidden = resolved(document, table, given or {}, [KEY, OTHER], SECRET_NAME.search)
+    values, hidden = resolved(document, table, given or {}, [KEY, OTHER], names_a_secret)
     return {value.key: value for value in values}, hidden
 
 
@@ -36,7 +36,7 @@ def test_values_are_named_like_their_flags_and_compared_with_what_was_given() ->
 
 def test_the_common_ones_come_first_and_in_their_order() -> None:
     document = {"log_level": "info", "schedule_policy": "fcfs", "attention_backend": "fa3", "host": "::"}
-    values, _ = resolved(document, TABLE, {}, [], SECRET_NAME.search)
+    values, _ = resolved(document, TABLE, {}, [], names_a_secret)
     assert [value.key for value in values] == ["attention-backend", "schedule-policy", "host", "log-level"]
 
 
@@ -80,7 +80,7 @@ SECRETS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("what", SECRETS)
 def test_no_secret_is_passed_on(what: str) -> None:
     document = {"schedule_policy": "fcfs", **SECRETS[what]}
-    values, hidden = resolved(document, TABLE, {}, [KEY, OTHER], SECRET_NAME.search)
+    values, hidden = resolved(document, TABLE, {}, [KEY, OTHER], names_a_secret)
     said = repr((values, hidden))
     assert [word for word in (KEY, OTHER, "unknown", "me:word", "0815") if word in said] == []
     assert [value.key for value in values] == ["schedule-policy"]

@@ -39,10 +39,7 @@ def begun(daemon: Daemon) -> None:
             *("SIGTERM of the scheduler", "sglang::sched", signal.SIGTERM, "killed", "scheduler"),
             marks=pytest.mark.long,
         ),
-        pytest.param(
-            *("SIGKILL of the detokenizer", "sglang::detok", signal.SIGKILL, "killed", "detokenizer"),
-            marks=pytest.mark.long,
-        ),
+        ("SIGKILL of the detokenizer", "sglang::detok", signal.SIGKILL, "killed", "detokenizer"),
     ],
     ids=["term", "int", "quit", "kill-scheduler", "term-scheduler", "kill-detokenizer"],
 )

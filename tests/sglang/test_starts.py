@@ -92,22 +92,14 @@ def test_sigterm_before_its_children_are_spawned(daemon: Daemon, tell: Tell) -> 
     run = starting(daemon)
     wait_until(lambda: b"libtorch" in _maps(run.pid), 60, "it imports")
     assert not run.tree.children()
-    run.struck()
-    run.tree.signal(None, signal.SIGTERM)
-    unrequested(run, tell, "SIGTERM before children are spawned", run.starts_again)
-    assert run.exit is not None
-    assert (run.exit["cause"], run.exit["signal"]) == ("killed", 15)
+    terminated(run, tell, "SIGTERM before children are spawned")
 
 
 def test_sigterm_while_its_children_import(daemon: Daemon, tell: Tell) -> None:
     """SGLang itself leaves a detokenizer and a resource tracker behind, for good."""
     run = starting(daemon)
     children_import(run)
-    run.struck()
-    run.tree.signal(None, signal.SIGTERM)
-    unrequested(run, tell, "SIGTERM while children import", run.starts_again)
-    assert run.exit is not None
-    assert (run.exit["cause"], run.exit["signal"]) == ("killed", 15)
+    terminated(run, tell, "SIGTERM while children import")
 
 
 def test_a_stop_while_its_children_import(daemon: Daemon, tell: Tell) -> None:
@@ -130,6 +122,14 @@ def test_a_stop_while_its_children_import(daemon: Daemon, tell: Tell) -> None:
     assert run.exit is not None
     assert run.exit["cause"] == "requested"
     assert daemon.worker()["restarts"] == 0
+
+
+def terminated(run: Run, tell: Tell, event: str) -> None:
+    run.struck()
+    run.tree.signal(None, signal.SIGTERM)
+    unrequested(run, tell, event, run.starts_again)
+    assert run.exit is not None
+    assert (run.exit["cause"], run.exit["signal"]) == ("killed", 15)
 
 
 def children_import(run: Run) -> None:

@@ -125,19 +125,24 @@ async def terminal(
         yield Terminal(app, link, pilot, clock, others)
 
 
+def painted(app: QvlApp) -> bool:
+    """All asked is answered, and all changes are on the screen."""
+    busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in app.workers)
+    # Textual waits a moment with a resize, for more of them.
+    resizes = app._resize_event is not None or app.screen._layout_required
+    queued = any(node._message_queue.qsize() for node in (app, *app.screen.walk_children(with_self=True)))
+    return not (busy or app.due or resizes or queued)
+
+
 async def settled(app: QvlApp, *links: FakeLink) -> None:
     """Nothing is on its way any more: all frames applied, all asked answered, all changes painted."""
 
     def calm() -> bool:
         if not app.is_running:
             return True
-        busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in app.workers)
         unread = any(link.pending and link.up for link in links)
         logs = any(view.dirty for view in app.screen.query(LogView))
-        # Textual waits a moment with a resize, for more of them.
-        resizes = app._resize_event is not None or app.screen._layout_required
-        queued = any(node._message_queue.qsize() for node in (app, *app.screen.walk_children(with_self=True)))
-        return not (busy or unread or app.due or logs or resizes or queued)
+        return painted(app) and not (unread or logs)
 
     await until(app, calm, "the screen to settle")
 

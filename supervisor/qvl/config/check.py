@@ -12,7 +12,7 @@ from qvl.config.draft import Draft
 from qvl.config.fault import join, nearest
 from qvl.config.gateway import check_gateway
 from qvl.config.inherit import cycles
-from qvl.config.origins import SECRET_NAME
+from qvl.config.origins import names_a_secret
 from qvl.config.ours import ours, secret_hint, secrets
 from qvl.config.paths import check_socket_path
 from qvl.config.settings import Supervisor
@@ -226,7 +226,7 @@ def _secret_env(draft: Draft, at: tuple[str, ...], env: dict[str, str], kind: En
     for key, value in env.items():
         if key == "VLLM_API_KEY" and kind is EngineKind.VLLM:
             draft.fault((*at, "env", key), "an environment shows the key as long as it runs", secret_hint("api-key"))
-        elif value and SECRET_NAME.search(key):
+        elif value and names_a_secret(key):
             draft.warn(
                 (*at, "env", key), "looks like a secret, and this file holds it in the clear", "the engine's env_file"
             )

@@ -17,10 +17,14 @@ from qvl.model.spec import Engine, EngineKind
 HIDDEN: Final = "(hidden)"
 OURS: Final = "qvl"
 ANEW: Final = "a free one at each start"
-SECRET_NAME: Final = re.compile(
-    r"(^|_)(TOKEN|(API)?KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|AUTHORIZATION)(_|$)"
-)
-"""Environment variables that are secrets by their names."""
+_SECRET: Final = re.compile(r"(^|_)(TOKEN|(API)?KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|AUTHORIZATION)(_|$)")
+_HUMP: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+"""Where a word begins in `apiKey`."""
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether it is the name of a secret: of a variable, a flag, a header or a field, however it is spelled."""
+    return _SECRET.search(_HUMP.sub("_", name).upper().replace("-", "_")) is not None
 
 
 def profile_infos(config: Config, running: Mapping[str, str] | None = None) -> tuple[ProfileInfo, ...]:
@@ -142,4 +146,4 @@ def _origin(profile: Profile, key: str) -> str:
 
 
 def _variable(key: str, value: str, origin: str) -> ArgOrigin:
-    return ArgOrigin(key, HIDDEN if value and SECRET_NAME.search(key) else value, origin)
+    return ArgOrigin(key, HIDDEN if value and names_a_secret(key) else value, origin)

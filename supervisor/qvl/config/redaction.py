@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from qvl.config.origins import SECRET_NAME
+from qvl.config.origins import names_a_secret
 from qvl.shim.redact import MARK, SHORTEST, Redactor
 
 HIDDEN: Final = MARK.decode()
@@ -29,8 +29,6 @@ _QUOTES: Final = ('"""', "'" * 3, '"', "'")
 _HEADER: Final = re.compile(r"\[+([^\]\n]*)\]*")
 _NAMED: Final = re.compile(r"(?<![\w-])-*(?P<name>[A-Za-z][\w-]*)[\\\"']*\s*[:=]+\s*[\\\"']*(?P<value>[^\s\\\"'])")
 _FLAG: Final = re.compile(r"(?<![\w-])--(?P<name>[A-Za-z][\w-]*)[\\\"',]*\s+[\\\"']*(?P<value>[^\s\\\"'-])")
-_HUMP: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
-"""Where a word begins in `apiKey`."""
 _IN_URL: Final = re.compile(r"://[^/@\s]+@")
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _FIGURE: Final = re.compile(r"(?:true|false|[+-]?[\d._]{1,8})\Z")
@@ -90,10 +88,9 @@ class Mask:
 
 def hides(name: str) -> Hide:
     """What the value of this key is to be hidden as."""
-    plain = _HUMP.sub("_", name).upper().replace("-", "_")
-    if not SECRET_NAME.search(plain):
+    if not names_a_secret(name):
         return Hide.NOTHING
-    return Hide.ALL_BUT_PATHS if plain.endswith(_FILES) else Hide.ALL
+    return Hide.ALL_BUT_PATHS if name.upper().replace("-", "_").endswith(_FILES) else Hide.ALL
 
 
 def _key(text: str) -> Hide:

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from qvl.config.fault import nearest
-from qvl.config.origins import SECRET_NAME, Around, find_profile, origins
+from qvl.config.origins import Around, find_profile, names_a_secret, origins
 from qvl.config.settings import Config
 from qvl.daemon.configuration import Configuration
 from qvl.daemon.engine_client import EngineClient
@@ -83,7 +83,7 @@ class Resolver:
         length = await self._context_length(worker, surface, key)
         table = await asyncio.to_thread(flag_table, launch, self._cache)
         secrets = [secret for secret in (key, *secret_env.values()) if secret]
-        values, hidden = resolved(document, table, launch.args, secrets, SECRET_NAME.search)
+        values, hidden = resolved(document, table, launch.args, secrets, names_a_secret)
         if length is not None:
             values = with_context_length(values, length)
         version = document.get("version")

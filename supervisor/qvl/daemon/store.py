@@ -109,7 +109,7 @@ class Store:
 
     def save_start(self, name: str, start: Start) -> None:
         """A worker's start under way, or its last one."""
-        self._write(self.directory / "workers" / name / "start.json", msgspec.json.encode(start), picture=True)
+        self._write(self.directory / "workers" / name / "start.json", msgspec.json.encode(start))
 
     def load_start(self, name: str) -> Start | None:
         return self._read(self.directory / "workers" / name / "start.json", Start)
@@ -140,7 +140,7 @@ class Store:
         return self._read(self.directory / "startups.json", dict[str, dict[str, float]]) or {}
 
     def save_startups(self, startups: dict[str, dict[str, float]]) -> None:
-        self._write(self.directory / "startups.json", msgspec.json.encode(startups), picture=True)
+        self._write(self.directory / "startups.json", msgspec.json.encode(startups))
 
     def load_cards(self) -> tuple[Gpu, ...]:
         return self._read(self.directory / "gpus.json", tuple[Gpu, ...]) or ()
@@ -161,10 +161,10 @@ class Store:
         for path, content in list(self._unwritten.items()):
             self._write(path, content)
 
-    def _write(self, path: Path, content: bytes, *, durable: bool = False, picture: bool = False) -> None:
+    def _write(self, path: Path, content: bytes, *, durable: bool = False) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(path, content, durable=durable, picture=picture)
+            write_atomically(path, content, durable=durable)
         except OSError as error:
             if self.trouble is None:
                 log.error("state can't be written, it is kept in memory: path=%s error=%s", path, error.strerror)

@@ -84,7 +84,7 @@ def resolved(
         if key is None or (field in FIGURES and key in found and found[key].value is not None):
             continue
         try:
-            if is_secret_name(field.upper()) and _has_text(value):
+            if is_secret_name(field) and _has_text(value):
                 raise Secret
             shown = _freed(value, needles, is_secret_name)
         except Secret:
@@ -161,7 +161,7 @@ def _freed(value: object, needles: Collection[bytes], is_secret_name: IsSecretNa
             _freed(inner, needles, is_secret_name)
         return value
     if isinstance(value, dict):
-        if any(is_secret_name(str(key).upper().replace("-", "_")) for key in value):
+        if any(is_secret_name(str(key)) for key in value):
             raise Secret
         return {str(key): _freed(item, needles, is_secret_name) for key, item in value.items()}
     if isinstance(value, list):

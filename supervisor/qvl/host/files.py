@@ -7,12 +7,11 @@ from pathlib import Path
 from qvl.host.crashpoint import crash_point
 
 
-def write_atomically(path: Path, content: bytes, *, durable: bool = False, picture: bool = False) -> None:
-    """Replace a file's content; 0600. `durable`: it is still there after a power cut. `picture`: people look at it, and
-    nothing is decided by it; a death before it is one before the next step. OSError as it comes."""
+def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace a file's content; 0600. `durable`: it is still there after a power cut. OSError as it comes."""
     # One name, so that what a crash has left of it is written over; whose directory it is has one writer.
     temporary = path.with_name(f".{path.name}.new")
-    crash_point(f"at {path.name}" if picture else f"before {path.name} is written")
+    crash_point(f"before {path.name} is written")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:

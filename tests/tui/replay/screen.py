@@ -13,7 +13,7 @@ from qvl_tui.store import Store
 from textual.pilot import Pilot
 
 from tests.recording.scripts import START
-from tests.tui.support import ENDLESS, NEVER, Clock
+from tests.tui.support import NEVER, Clock, painted
 
 
 @dataclass
@@ -57,11 +57,7 @@ class Screen:
         await self.settle()
 
     async def settle(self) -> None:
-        def calm() -> bool:
-            busy = any(not worker.is_finished and worker.name not in ENDLESS for worker in self.app.workers)
-            return self.deck.still and not (busy or self.app.due or self.app._message_queue.qsize())
-
-        await _until(calm, "the replay to settle")
+        await _until(lambda: self.deck.still and painted(self.app), "the replay to settle")
 
     async def shows(self, text: str) -> None:
         """Wait until this is on the screen."""
