@@ -4,7 +4,7 @@ import gc
 
 
 def main() -> None:
-    # Imports make no garbage: looking for it among them takes a seventh of the time until the socket answers.
+    # Imports make no garbage: looking for it among them only takes time until the socket answers.
     gc.disable()
     from qvl.daemon import main as daemon
 
